@@ -1,0 +1,63 @@
+//! Artifacts and releases.
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::Finding;
+use super::ids::{ArtifactId, CommitId, ReleaseNumber, RunId};
+use super::time::Timestamp;
+
+/// What a pipeline builds once per commit, tests, and promotes as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Identity by content.
+    pub id: ArtifactId,
+    /// Where it is: a directory (process runtime) or an image reference (Docker).
+    pub location: String,
+    /// What it was built from: hash of the tree, the lock, the interpreter and the build's settings.
+    pub inputs: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Number of files.
+    pub files: u64,
+}
+
+/// One migration that a release carries.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MigrationRef {
+    /// `app.0012_name`.
+    pub name: String,
+    /// SHA-256 of the migration's file, hexadecimal.
+    pub hash: String,
+    /// Nothing depends on it: one of the graph's leaves.
+    pub leaf: bool,
+}
+
+/// A tested artifact with a number. Never changed, never rebuilt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its number in this project.
+    pub number: ReleaseNumber,
+    /// The commit it was built from.
+    pub commit: CommitId,
+    /// The commit's subject line.
+    pub subject: String,
+    /// The version that a tag on the commit gives, e.g. `1.2.0`.
+    pub version: Option<String>,
+    /// The artifact that passed.
+    pub artifact: Artifact,
+    /// The run that tested it.
+    pub run: RunId,
+    /// When it was given its number.
+    pub created: Timestamp,
+    /// Every migration it carries, sorted by name.
+    pub migrations: Vec<MigrationRef>,
+    /// What its run noticed.
+    pub findings: Vec<Finding>,
+}
+
+impl Release {
+    /// The names of the migration graph's leaves, sorted: what a database must be at for this release.
+    pub fn leaves(&self) -> impl Iterator<Item = &str> {
+        self.migrations.iter().filter(|migration| migration.leaf).map(|migration| migration.name.as_str())
+    }
+}

@@ -1,0 +1,35 @@
+//! Outside work that lasts, as data. Derived from the state: the engine starts what is missing, stops what is extra.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AttemptKey, DeploymentId, EnvironmentName, Epoch};
+use super::time::Millis;
+
+/// One piece of lasting work.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Watch {
+    /// Look at a branch's tip.
+    FollowBranch {
+        /// Which branch.
+        branch: String,
+        /// How often.
+        every: Millis,
+    },
+    /// Say when an attempt's time is up.
+    Deadline {
+        /// Which attempt.
+        key: AttemptKey,
+        /// How long one attempt may take, from when the engine first looked after it.
+        after: Millis,
+    },
+    /// Keep an environment's lease alive.
+    HoldLease {
+        /// Where.
+        environment: EnvironmentName,
+        /// For which deployment.
+        deployment: DeploymentId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+}
