@@ -47,7 +47,8 @@ impl Printer {
         self.state.apply(envelope);
         match (&envelope.event, run_of(&envelope.event)) {
             (Event::EngineStarted { version }, _) => {
-                let text = format!("the engine was started anew (towpath {version}); open steps are looked after");
+                let text =
+                    format!("the engine was started anew (towpath {version}); open steps are looked after");
                 vec![self.line(envelope.at, Mark::Note, &text)]
             }
             (_, Some(run)) if run == self.run => self.lines(envelope, before),
@@ -65,7 +66,11 @@ impl Printer {
         let at = envelope.at;
         match &envelope.event {
             Event::RunQueued { run, commit, followed, .. } => {
-                let by = if *followed { "for the followed branch".to_owned() } else { format!("by {}", envelope.actor) };
+                let by = if *followed {
+                    "for the followed branch".to_owned()
+                } else {
+                    format!("by {}", envelope.actor)
+                };
                 let subject = crate::print::style::visible(&commit.subject);
                 let text = format!("run {run} queued · {} “{subject}” · {by}", commit.id.short());
                 vec![self.line(at, Mark::Waiting, &text)]
@@ -76,7 +81,11 @@ impl Printer {
                 self.cause(at, &format!("run {run} cannot be planned: {}", cause.summary), cause)
             }
             Event::RunSuperseded { run, by } => {
-                vec![self.line(at, Mark::Skipped, &format!("run {run} is superseded by run {by}, of a newer commit"))]
+                vec![self.line(
+                    at,
+                    Mark::Skipped,
+                    &format!("run {run} is superseded by run {by}, of a newer commit"),
+                )]
             }
             Event::RunHeld { run, waits_for } => self.held(at, *run, waits_for),
             Event::RunCancelled { run, now } => {
@@ -85,7 +94,11 @@ impl Printer {
                 vec![self.line(at, Mark::Stopped, &text)]
             }
             Event::RunReopened { run } => {
-                vec![self.line(at, Mark::Running, &format!("run {run} goes on (asked by {})", envelope.actor))]
+                vec![self.line(
+                    at,
+                    Mark::Running,
+                    &format!("run {run} goes on (asked by {})", envelope.actor),
+                )]
             }
             Event::RunFinished { run, end } => vec![self.finished(at, *run, *end)],
             Event::StepStarted { key } => vec![self.line(at, Mark::Running, &self.started(key))],
@@ -186,7 +199,8 @@ impl Printer {
 
     fn held(&self, at: Timestamp, run: RunId, waits_for: &[StepId]) -> Vec<String> {
         let names: Vec<&str> = waits_for.iter().map(StepId::as_str).collect();
-        let text = format!("run {run} is held: {} could not be checked and waits for a person", names.join(", "));
+        let text =
+            format!("run {run} is held: {} could not be checked and waits for a person", names.join(", "));
         let mut lines = vec![self.line(at, Mark::Warn, &text)];
         for step in waits_for {
             if let Some(reason) = self.reason_of(step) {

@@ -51,7 +51,12 @@ pub fn status(style: &Style, state: &State, now: Timestamp) -> Vec<String> {
     }
     match state.releases.values().next_back() {
         Some(release) => {
-            let text = format!("newest {} of {}, {}", release_text(release), release.commit.short(), style.day(release.created));
+            let text = format!(
+                "newest {} of {}, {}",
+                release_text(release),
+                release.commit.short(),
+                style.day(release.created)
+            );
             lines.push(style.words(&text).into_owned());
         }
         None => lines.push("there is no release yet".to_owned()),
