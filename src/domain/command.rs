@@ -59,6 +59,8 @@ pub enum Command {
     Back {
         /// Which deployment.
         deployment: DeploymentId,
+        /// What was typed: the environment's name unless the verdict is SAFE.
+        confirm: String,
         /// Why.
         reason: String,
     },

@@ -31,7 +31,8 @@ impl State {
                 }
                 _ => {}
             }
-            due.extend(self.due_steps(Owner::Deployment(*number), false));
+            let stop = matches!(deployment.phase, DeploymentPhase::TakenBack { .. });
+            due.extend(self.due_steps(Owner::Deployment(*number), stop));
         }
         due
     }

@@ -121,6 +121,12 @@ impl State {
     fn apply_step(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::StepStarted { key } => {
+                if let Owner::Run(run) = key.owner
+                    && let Some(run) = self.runs.get_mut(&run)
+                    && run.failed.as_ref().is_some_and(|(step, _)| step == &key.step)
+                {
+                    run.failed = None;
+                }
                 if let Some(state) = self.steps_of(key.owner).and_then(|steps| steps.get_mut(&key.step)) {
                     *state = StepState {
                         phase: StepPhase::Running,

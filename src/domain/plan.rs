@@ -293,6 +293,9 @@ pub struct Output {
     pub migrations: Vec<super::release::MigrationRef>,
     /// The directory kept for a look, when it failed.
     pub kept: Option<Kept>,
+    /// The last lines of its output, oldest first, when it did not pass.
+    #[serde(default)]
+    pub tail: Vec<String>,
 }
 
 /// A failed step's working directory, kept so that a person can look.
