@@ -18,7 +18,8 @@ use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::watch::Watch;
 use crate::store::ballast;
-use crate::store::journal::{Journal, StoreError};
+use crate::store::StoreError;
+use crate::store::journal::Journal;
 use crate::store::layout::Layout;
 use crate::store::retention;
 use crate::wire::protocol::{FromEngine, Reply, Viewer};
@@ -29,9 +30,6 @@ pub(super) const INPUTS: usize = 256;
 
 /// New runs need this much room on the state's disk, bytes: an install, a candidate and its logs.
 const ROOM_FOR_A_RUN: u64 = 256 * 1024 * 1024;
-
-/// Space put aside so that what is under way can end, bytes.
-pub(super) const BALLAST: u64 = 16 * 1024 * 1024;
 
 /// Everything the loop owns.
 pub(super) struct Engine {
@@ -171,8 +169,7 @@ impl Engine {
             }
             Err(_) => true,
         };
-        let put_aside = ballast::is_there(&self.layout.ballast())
-            || ballast::ensure(&self.layout.ballast(), BALLAST).is_ok();
+        let put_aside = ballast::ensure(&self.layout.ballast(), ballast::SIZE).is_ok();
         if enough && put_aside {
             return Ok(());
         }

@@ -106,7 +106,7 @@ fn spec(state: &State, layout: &Layout, key: &AttemptKey) -> Option<Spec> {
     let step = plan.as_ref()?.step(&key.step)?.clone();
     let inputs = steps.iter().map(|(step, state)| (step.clone(), state.output.clone())).collect();
     Some(Spec {
-        v: attempt::SPEC_VERSION,
+        v: attempt::VERSION,
         key: key.clone(),
         step,
         commit: commit.clone(),

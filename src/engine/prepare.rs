@@ -31,7 +31,8 @@ pub fn working_tree(layout: &Layout) -> anyhow::Result<(Project, String)> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => config::File::default(),
         Err(error) => return Err(error).with_context(|| format!("reading {CONFIG}")),
     };
-    let tree = preset::tree::Directory::new(&directory);
+    let tree = preset::tree::Directory::new(&directory)
+        .with_context(|| format!("reading {}", directory.display()))?;
     let resolved = preset::resolve(&file, &name_of(layout), &layout.root, &tree)?;
     let hash = hash_of(&resolved.project);
     Ok((resolved.project, hash))
@@ -138,10 +139,11 @@ impl CommitTree {
 impl Tree for CommitTree {
     fn paths(&self) -> Vec<String> {
         let prefix = self.prefix();
-        self.tree.paths().iter().filter_map(|path| path.strip_prefix(&prefix)).map(ToOwned::to_owned).collect()
+        self.tree.paths().filter_map(|path| path.strip_prefix(&prefix)).map(ToOwned::to_owned).collect()
     }
 
     fn read(&self, path: &str) -> Option<Vec<u8>> {
-        self.tree.read(&format!("{}{path}", self.prefix()))
+        // A file that git cannot give is as good as none here: the export of the commit fails and says why.
+        self.tree.read(format!("{}{path}", self.prefix())).ok().flatten()
     }
 }

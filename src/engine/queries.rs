@@ -152,7 +152,7 @@ impl Asked {
             },
             Later::Resolve(revision) => {
                 let resolved = Mirror::open(&self.layout.repository, &self.layout.mirror())
-                    .and_then(|mirror| mirror.update().map(|()| mirror))
+                    .and_then(|mirror| mirror.update().map(|_| mirror))
                     .and_then(|mirror| mirror.resolve(revision));
                 match resolved {
                     Ok(commit) => answered(Answer::Resolved { commit }),
@@ -169,7 +169,7 @@ impl Asked {
     fn commits(&self, limit: u32) -> Result<Vec<CommitRow>, crate::git::GitError> {
         let mirror = Mirror::open(&self.layout.repository, &self.layout.mirror())?;
         mirror.update()?;
-        let commits = mirror.log(usize::try_from(limit).unwrap_or(usize::MAX))?;
+        let commits = mirror.log(limit)?;
         let row = |commit: crate::domain::command::CommitFacts| CommitRow {
             run: self.runs.get(&commit.id).copied(),
             release: self.releases.get(&commit.id).copied(),

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::core::{BALLAST, Engine, INPUTS};
+use super::core::{Engine, INPUTS};
 use super::{VERSION, log};
 use crate::domain::decide::Input;
 use crate::domain::effect::Outcome;
@@ -36,11 +36,11 @@ const REQUESTS: usize = 64;
 pub async fn serve(layout: Layout, idle: Option<Duration>) -> anyhow::Result<()> {
     make_directories(&layout)?;
     let _lock = lock(&layout)?;
-    let mut journal = Journal::open(&layout.journal())
+    let journal = Journal::open(&layout.journal())
         .with_context(|| format!("opening the journal {}", layout.journal().display()))?;
     let mut state = State::default();
     journal.for_each(|envelope| state.apply(&envelope)).context("reading the journal")?;
-    if let Err(error) = ballast::ensure(&layout.ballast(), BALLAST) {
+    if let Err(error) = ballast::ensure(&layout.ballast(), ballast::SIZE) {
         log(&format!("no ballast could be put aside: {error}"));
     }
     let listener = server::bind(&layout.socket())
