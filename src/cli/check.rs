@@ -111,7 +111,8 @@ fn step(style: &Style, stage: &Stage, widest: usize) -> String {
         When::Tag => " · only for a commit with a tag".to_owned(),
         When::Branch(branch) => format!(" · only for commits on {}", visible(branch)),
     };
-    let retries = if stage.retries == 0 { String::new() } else { format!(" · {} more tries", stage.retries) };
+    let retries =
+        if stage.retries == 0 { String::new() } else { format!(" · {} more tries", stage.retries) };
     let text = format!("at most {}{needs}{when}{retries}", stage.timeout);
     format!("  {}  {}", crate::text::width::pad(&stage.name.0, widest), style.words(&text))
 }
@@ -119,7 +120,8 @@ fn step(style: &Style, stage: &Stage, widest: usize) -> String {
 fn finding(style: &Style, finding: &Finding) -> Vec<String> {
     let glyph = style.glyph(Mark::of_severity(finding.severity));
     let title = visible(&finding.title);
-    let mut lines = vec![format!("{glyph} {}: {} ({})", finding.severity.word(), style.words(&title), finding.id)];
+    let mut lines =
+        vec![format!("{glyph} {}: {} ({})", finding.severity.word(), style.words(&title), finding.id)];
     if !finding.cure.is_empty() {
         lines.push(format!("  {}", style.words(&visible(&finding.cure))));
     }

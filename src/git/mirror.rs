@@ -224,8 +224,12 @@ impl Mirror {
         let format = ask(&repository, QUESTION, ["rev-parse", "--show-object-format"])?.word()?;
         let format = format!("--object-format={format}");
         // No template: it may carry hooks and attributes.
-        ask(&self.place, QUESTION, ["init", "--quiet", "--bare", "--template=", "--initial-branch=towpath", &format])?
-            .success()?;
+        ask(
+            &self.place,
+            QUESTION,
+            ["init", "--quiet", "--bare", "--template=", "--initial-branch=towpath", &format],
+        )?
+        .success()?;
         Ok(())
     }
 
@@ -260,7 +264,8 @@ impl Mirror {
             return answer.word().map(|word| Some(CommitId(word)));
         }
         if answer.said.contains("ambiguous") && revision.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            let all = ask(&self.place, QUESTION, ["rev-parse".to_owned(), format!("--disambiguate={revision}")])?;
+            let all =
+                ask(&self.place, QUESTION, ["rev-parse".to_owned(), format!("--disambiguate={revision}")])?;
             let all = all.word()?;
             let mut candidates: Vec<String> = Vec::new();
             for name in all.split_whitespace() {
@@ -275,12 +280,15 @@ impl Mirror {
     }
 
     fn facts(&self, commit: &CommitId, references: &[Reference]) -> Result<CommitFacts, GitError> {
-        let found =
-            facts::commits(&self.place, references, &["--max-count=1", "--end-of-options", commit.as_str(), "--"])?;
-        found.into_iter().next().ok_or_else(|| GitError::UnknownRevision {
-            revision: commit.to_string(),
-            nearest: None,
-        })
+        let found = facts::commits(
+            &self.place,
+            references,
+            &["--max-count=1", "--end-of-options", commit.as_str(), "--"],
+        )?;
+        found
+            .into_iter()
+            .next()
+            .ok_or_else(|| GitError::UnknownRevision { revision: commit.to_string(), nearest: None })
     }
 
     fn object(&self, name: &str) -> Result<String, GitError> {
