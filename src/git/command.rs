@@ -60,13 +60,8 @@ const SETTINGS: &[&str] = &[
 ];
 
 /// Variables of the caller that git may see: they say where configuration is, not what is worked on.
-const KEPT: &[&str] = &[
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-    "GIT_CONFIG_COUNT",
-    "GIT_EXEC_PATH",
-];
+const KEPT: &[&str] =
+    &["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT", "GIT_EXEC_PATH"];
 
 /// Where git works.
 #[derive(Debug, Clone)]
@@ -236,7 +231,9 @@ impl Running {
     fn end(&mut self) -> (bool, bool, Vec<u8>) {
         // Not reaped yet, so that the watch cannot signal a process of another that got the same number.
         let pid = Pid::from_raw(self.child.id().cast_signed());
-        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(nix::errno::Errno::EINTR) {}
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+            == Err(nix::errno::Errno::EINTR)
+        {}
         drop(self.ended.take());
         let up = self.watch.take().is_some_and(|watch| watch.join().unwrap_or(false));
         let ok = self.child.wait().is_ok_and(|status| status.success());
@@ -276,7 +273,8 @@ fn one_line(bytes: &[u8]) -> String {
     let mut sanitiser = Sanitiser::new();
     let mut lines = sanitiser.push(bytes);
     lines.extend(sanitiser.finish());
-    let lines: Vec<String> = lines.iter().map(|line| plain(line).trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<String> =
+        lines.iter().map(|line| plain(line).trim().to_owned()).filter(|line| !line.is_empty()).collect();
     if lines.is_empty() { "it did not say why".to_owned() } else { lines.join("; ") }
 }
 

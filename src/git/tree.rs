@@ -48,7 +48,11 @@ pub struct Tree {
 
 impl Tree {
     pub(super) fn read_from(place: &Place, commit: &CommitId) -> Result<Self, GitError> {
-        let answer = ask(place, QUESTION, ["ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit.as_str()])?;
+        let answer = ask(
+            place,
+            QUESTION,
+            ["ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit.as_str()],
+        )?;
         if !answer.ok && answer.said.contains("Not a valid object name") {
             return Err(GitError::UnknownRevision { revision: commit.to_string(), nearest: None });
         }
