@@ -14,6 +14,9 @@ use crate::domain::command::CommitFacts;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::CommitId;
 
+/// Commits of one date that a log's cut may fall into.
+const SLACK: u32 = 64;
+
 /// A mirror. Nothing in it is ever removed but names: a commit that was released stays.
 #[derive(Debug, Clone)]
 pub struct Mirror {
@@ -141,13 +144,16 @@ impl Mirror {
     /// What git says.
     pub fn log(&self, limit: u32) -> Result<Vec<CommitFacts>, GitError> {
         let references = facts::references(&self.place)?;
-        let count = format!("--max-count={limit}");
+        // A few more than wanted: among commits of one date, git's cut may fall between a child and its parent.
+        let count = format!("--max-count={}", limit.saturating_add(SLACK));
         let mut arguments = vec![count.as_str(), "--branches", "--tags", "--remotes"];
         if references.iter().any(|reference| reference.full == HEAD) {
             arguments.push(HEAD);
         }
         arguments.push("--");
-        facts::commits(&self.place, &references, &arguments)
+        let mut commits = facts::commits(&self.place, &references, &arguments)?;
+        commits.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(commits)
     }
 
     /// Where a branch is; a remote-tracking one (`origin/main`) where there is no branch of that name. `None`
