@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::action::{Action, FooterKey, footer};
-use super::measure::width;
+use crate::text::width::width;
 use super::model::{Focus, Model};
 use crate::domain::ids::RunId;
 

@@ -213,7 +213,7 @@ impl<'m> Card<'m> {
                 .map(|line| {
                     let mut words = Words::new(&self.model.theme);
                     let columns = self.columns().saturating_sub(2);
-                    words.add(Role::Border, sign).cut(Role::Text, &crate::tui::log::plain(line), columns);
+                    words.add(Role::Border, sign).cut(Role::Text, &crate::text::width::plain(line), columns);
                     words.line()
                 })
                 .collect();

@@ -8,7 +8,7 @@ use super::{Words, panel, put};
 use crate::domain::query::CommitRow;
 use crate::domain::state::{RunEnd, RunPhase};
 use crate::tui::layout::first_shown;
-use crate::tui::measure::width;
+use crate::text::width::width;
 use crate::tui::model::{Link, Model};
 use crate::tui::theme::{Mark, Role};
 

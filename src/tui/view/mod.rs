@@ -16,7 +16,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget as _};
 
 use super::layout::{self, Shape};
-use super::measure::{truncate, width};
+use super::measure::truncate;
+use crate::text::width::width;
 use super::model::{Focus, Model};
 use super::theme::{Role, Theme};
 

@@ -10,7 +10,7 @@ use crate::domain::plan::{Step, Work};
 use crate::domain::state::{Run, RunEnd, RunPhase, StepPhase, StepState};
 use crate::domain::time::Millis;
 use crate::tui::layout::{first_shown, step_lines};
-use crate::tui::measure::width;
+use crate::text::width::width;
 use crate::tui::model::{Focus, Model};
 use crate::tui::schedule::{Schedule, Span, schedule};
 use crate::tui::theme::{Mark, Role, Theme, run_word};
