@@ -25,6 +25,7 @@ use super::theme::Theme;
 use super::update;
 use crate::domain::ids::RunId;
 use crate::domain::plan::Kept;
+use crate::domain::state::RunPhase;
 use crate::domain::time::Timestamp;
 use crate::wire::client::Client;
 use crate::wire::protocol::Reply;
@@ -97,7 +98,7 @@ where
             app.left = Some(Left::TerminalGone);
         }
         if let Some(left) = app.left {
-            let open_run = app.model.run().filter(|(_, run)| run.phase.is_open()).map(|(id, _)| id);
+            let open_run = app.model.run().filter(|(_, run)| !matches!(run.phase, RunPhase::Ended(_))).map(|(id, _)| id);
             return Ok(Exit { left, open_run });
         }
         if app.shell.is_none() && !app.screen.is_ours() {

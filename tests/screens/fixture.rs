@@ -26,13 +26,13 @@ use towpath::tui::{update, view};
 use towpath::wire::protocol::{FromEngine, Viewer};
 
 /// 2026-11-22 14:02:31 UTC.
-pub const NOW: Timestamp = Timestamp(1_795_356_151_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_795_356_151_000);
 
-pub fn ago(seconds: u64) -> Timestamp {
+pub(crate) fn ago(seconds: u64) -> Timestamp {
     Timestamp(NOW.0 - i64::try_from(seconds).expect("a small number") * 1000)
 }
 
-pub fn commit(hex: &str, subject: &str, tags: &[&str], branches: &[&str]) -> CommitFacts {
+pub(crate) fn commit(hex: &str, subject: &str, tags: &[&str], branches: &[&str]) -> CommitFacts {
     CommitFacts {
         id: CommitId(format!("{hex:0<40}")),
         subject: subject.to_owned(),
@@ -122,7 +122,7 @@ fn open(from: u64) -> StepState {
     StepState { phase: StepPhase::Running, attempt: 1, started: Some(ago(from)), ..StepState::default() }
 }
 
-pub fn run(hex: &str, subject: &str, phase: RunPhase) -> Run {
+pub(crate) fn run(hex: &str, subject: &str, phase: RunPhase) -> Run {
     Run {
         commit: commit(hex, subject, &[], &["main"]),
         until: None,
@@ -140,7 +140,7 @@ pub fn run(hex: &str, subject: &str, phase: RunPhase) -> Run {
     }
 }
 
-pub fn project() -> Project {
+pub(crate) fn project() -> Project {
     Project {
         name: "harbor".to_owned(),
         kind: ProjectKind::Django,
@@ -155,7 +155,7 @@ pub fn project() -> Project {
 }
 
 /// A project with no run.
-pub fn empty() -> State {
+pub(crate) fn empty() -> State {
     let mut state = State { seq: Seq(2), project: Some(project()), ..State::default() };
     state.branches.insert("main".to_owned(), CommitId("a1b9c3f0".to_owned()));
     state
@@ -232,7 +232,7 @@ fn release(number: u64, run: u64, hex: &str) -> Release {
 }
 
 /// Tests and migrations run; one more run waits.
-pub fn running() -> State {
+pub(crate) fn running() -> State {
     let (mut state, mut run) = begun();
     earlier(&mut state);
     run.steps.insert("pytest".into(), open(140));
@@ -246,7 +246,7 @@ pub fn running() -> State {
 }
 
 /// The tests failed.
-pub fn failed() -> State {
+pub(crate) fn failed() -> State {
     let (mut state, mut run) = begun();
     earlier(&mut state);
     run.steps.insert("check-deploy".into(), passed(140, 136, &["no issues"]));
@@ -290,7 +290,7 @@ pub fn failed() -> State {
 }
 
 /// Everything passed but the audit, which could not be done.
-pub fn held() -> State {
+pub(crate) fn held() -> State {
     let (mut state, mut run) = begun();
     run.steps.insert("pytest".into(), passed(140, 40, &["42 passed", "coverage 91 %"]));
     run.steps.insert("check-deploy".into(), passed(140, 136, &["no issues"]));
@@ -307,7 +307,7 @@ pub fn held() -> State {
 }
 
 /// Everything passed: a release.
-pub fn released() -> State {
+pub(crate) fn released() -> State {
     let mut state = held();
     let run = state.runs.get_mut(&RunId(58)).expect("the run is there");
     run.steps.insert("pip-audit".into(), passed(170, 160, &["61 packages"]));
@@ -319,7 +319,7 @@ pub fn released() -> State {
     state
 }
 
-pub fn commits() -> Vec<CommitRow> {
+pub(crate) fn commits() -> Vec<CommitRow> {
     let row = |hex, subject, tags: &[&str], branches: &[&str], run| CommitRow {
         commit: commit(hex, subject, tags, branches),
         run,
@@ -336,9 +336,9 @@ pub fn commits() -> Vec<CommitRow> {
     rows
 }
 
-pub const THEME: Theme = Theme { ascii: false, colours: Colours::Many };
+pub(crate) const THEME: Theme = Theme { ascii: false, colours: Colours::Many };
 
-pub fn viewers() -> Vec<Viewer> {
+pub(crate) fn viewers() -> Vec<Viewer> {
     let viewer = |id, name: &str, you| Viewer {
         id,
         name: name.to_owned(),
@@ -350,7 +350,7 @@ pub fn viewers() -> Vec<Viewer> {
 }
 
 /// A console that has heard this state.
-pub fn console(state: State, theme: Theme, size: (u16, u16)) -> Model {
+pub(crate) fn console(state: State, theme: Theme, size: (u16, u16)) -> Model {
     let mut model = Model::new("harbor", theme, size, NOW, TimeZone::UTC);
     send(&mut model, Msg::Pushed(Box::new(FromEngine::Snapshot { state: Box::new(state) })));
     send(&mut model, Msg::Pushed(Box::new(FromEngine::Present { viewers: viewers() })));
@@ -358,20 +358,20 @@ pub fn console(state: State, theme: Theme, size: (u16, u16)) -> Model {
     model
 }
 
-pub fn send(model: &mut Model, msg: Msg) -> Vec<Request> {
+pub(crate) fn send(model: &mut Model, msg: Msg) -> Vec<Request> {
     update(model, msg)
 }
 
-pub fn press(model: &mut Model, code: KeyCode) -> Vec<Request> {
+pub(crate) fn press(model: &mut Model, code: KeyCode) -> Vec<Request> {
     send(model, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
 }
 
-pub fn write(model: &mut Model, text: &str) -> Vec<Request> {
+pub(crate) fn write(model: &mut Model, text: &str) -> Vec<Request> {
     text.chars().flat_map(|sign| press(model, KeyCode::Char(sign))).collect()
 }
 
 /// The log of pytest, with colours, a long line and wide signs.
-pub fn with_log(model: &mut Model) {
+pub(crate) fn with_log(model: &mut Model) {
     let key = model.log.key.clone().unwrap_or(AttemptKey {
         owner: Owner::Run(RunId(58)),
         step: "pytest".into(),
@@ -393,7 +393,7 @@ pub fn with_log(model: &mut Model) {
 }
 
 /// What is on the screen, line by line, without blanks at the ends.
-pub fn screen(model: &Model) -> String {
+pub(crate) fn screen(model: &Model) -> String {
     let (columns, rows) = model.size;
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("a test terminal");
     terminal.draw(|frame| view(model, frame)).expect("a frame");
