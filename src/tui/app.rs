@@ -98,7 +98,8 @@ where
             app.left = Some(Left::TerminalGone);
         }
         if let Some(left) = app.left {
-            let open_run = app.model.run().filter(|(_, run)| !matches!(run.phase, RunPhase::Ended(_))).map(|(id, _)| id);
+            let open_run =
+                app.model.run().filter(|(_, run)| !matches!(run.phase, RunPhase::Ended(_))).map(|(id, _)| id);
             return Ok(Exit { left, open_run });
         }
         if app.shell.is_none() && !app.screen.is_ours() {
@@ -310,7 +311,10 @@ impl App {
         let controlled = getsid(Some(parent)).ok() == getsid(None).ok()
             && getpgid(Some(parent)).ok() != getpgid(None).ok();
         // A stop that nobody can undo would be the end of the console.
-        anyhow::ensure!(controlled, "No shell with job control started this console, so it cannot step aside.");
+        anyhow::ensure!(
+            controlled,
+            "No shell with job control started this console, so it cannot step aside."
+        );
         self.reading = None;
         self.screen.step_aside();
         kill(Pid::from_raw(0), Signal::SIGSTOP).context("The console could not be stopped.")?;
@@ -352,8 +356,14 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        let wanted =
-            [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
+        let wanted = [
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGINT,
+            Signal::SIGQUIT,
+            Signal::SIGTSTP,
+            Signal::SIGWINCH,
+        ];
         let listen = |wanted: Signal| Ok((wanted as i32, signal(SignalKind::from_raw(wanted as i32))?));
         Ok(Self { listeners: wanted.into_iter().map(listen).collect::<io::Result<_>>()? })
     }

@@ -82,7 +82,11 @@ async fn keep_on<C, F>(
 }
 
 /// Passes on what the engine pushes until it ends. Returns why it ended.
-async fn pass_on(client: &Client, messages: &mpsc::Sender<Msg>, clients: &watch::Sender<Option<Client>>) -> String {
+async fn pass_on(
+    client: &Client,
+    messages: &mpsc::Sender<Msg>,
+    clients: &watch::Sender<Option<Client>>,
+) -> String {
     let mut pushes = match client.attach().await {
         Ok(pushes) => pushes,
         Err(gone) => return gone.reason,

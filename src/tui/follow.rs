@@ -152,7 +152,9 @@ async fn locate(key: &AttemptKey, mut client: watch::Receiver<Option<Client>>) -
                 },
                 Reply::Failed { message } => Err(message),
                 Reply::Refused { refusal } => Err(refusal.message),
-                Reply::Done { .. } => Err("The engine answered something else than where the log is.".to_owned()),
+                Reply::Done { .. } => {
+                    Err("The engine answered something else than where the log is.".to_owned())
+                }
             };
         }
         client.changed().await.map_err(|_| "There is no engine.".to_owned())?;

@@ -9,12 +9,8 @@ use ratatui::backend::TestBackend;
 use towpath::domain::command::CommitFacts;
 use towpath::domain::finding::{Finding, Severity};
 use towpath::domain::ids::{Actor, AttemptKey, CommitId, Owner, ReleaseNumber, RunId, Seq, StepId};
-use towpath::domain::plan::{
-    Build, Cause, Exec, Kept, Output, Plan, PlanParts, Setting, Step, Work,
-};
-use towpath::domain::project::{
-    ArtifactSettings, Judge, Pipeline, Place, Project, ProjectKind, Service,
-};
+use towpath::domain::plan::{Build, Cause, Exec, Kept, Output, Plan, PlanParts, Setting, Step, Work};
+use towpath::domain::project::{ArtifactSettings, Judge, Pipeline, Place, Project, ProjectKind, Service};
 use towpath::domain::query::CommitRow;
 use towpath::domain::release::{Artifact, Release};
 use towpath::domain::state::{Run, RunEnd, RunPhase, State, StepPhase, StepState};
@@ -199,7 +195,11 @@ fn begun() -> (State, Run) {
 }
 
 fn earlier(state: &mut State) {
-    let mut old = run("77e01d2", "Update Django to 5.2.8", RunPhase::Ended(RunEnd::Passed { release: Some(ReleaseNumber(56)) }));
+    let mut old = run(
+        "77e01d2",
+        "Update Django to 5.2.8",
+        RunPhase::Ended(RunEnd::Passed { release: Some(ReleaseNumber(56)) }),
+    );
     old.started = Some(ago(9_000));
     old.ended = Some(ago(8_800));
     state.runs.insert(RunId(56), old);
@@ -251,7 +251,8 @@ pub(crate) fn failed() -> State {
     earlier(&mut state);
     run.steps.insert("check-deploy".into(), passed(140, 136, &["no issues"]));
     run.steps.insert("drift".into(), passed(136, 131, &["2 new"]));
-    run.steps.insert("empty-database".into(), StepState { phase: StepPhase::Cancelled, ..passed(131, 100, &[]) });
+    run.steps
+        .insert("empty-database".into(), StepState { phase: StepPhase::Cancelled, ..passed(131, 100, &[]) });
     let last_lines = [
         "    def test_gift_card_covers_shipping(checkout):",
         "        checkout.pay_with(GiftCard(balance=Money(50)))",
@@ -327,10 +328,28 @@ pub(crate) fn commits() -> Vec<CommitRow> {
     };
     let mut rows = vec![
         row("a1b9c3f", "Gift cards at checkout", &[], &["main"], Some((RunId(58), RunPhase::Running))),
-        row("5d0e7aa", "Fix tax of returned orders", &[], &["fix/tax"], Some((RunId(57), RunPhase::Ended(RunEnd::Failed)))),
-        row("77e01d2", "Update Django to 5.2.8", &["v1.8.2"], &[], Some((RunId(56), RunPhase::Ended(RunEnd::Passed { release: None })))),
+        row(
+            "5d0e7aa",
+            "Fix tax of returned orders",
+            &[],
+            &["fix/tax"],
+            Some((RunId(57), RunPhase::Ended(RunEnd::Failed))),
+        ),
+        row(
+            "77e01d2",
+            "Update Django to 5.2.8",
+            &["v1.8.2"],
+            &[],
+            Some((RunId(56), RunPhase::Ended(RunEnd::Passed { release: None }))),
+        ),
         row("0c41e9b", "配送メールの文面を直す", &[], &[], None),
-        row("e5510aa", "Move the harbour map to its own application, with its tiles and its tests", &[], &["maps"], None),
+        row(
+            "e5510aa",
+            "Move the harbour map to its own application, with its tiles and its tests",
+            &[],
+            &["maps"],
+            None,
+        ),
     ];
     rows[2].release = Some(ReleaseNumber(56));
     rows

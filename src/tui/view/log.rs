@@ -8,9 +8,9 @@ use ratatui::text::{Line, Span};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::{Words, panel, put};
+use crate::text::width::{plain, width};
 use crate::tui::layout::has_search_line;
 use crate::tui::log::{LogLine, find};
-use crate::text::width::{plain, width};
 use crate::tui::model::{Focus, Model};
 use crate::tui::theme::{Mark, Role};
 
@@ -176,7 +176,14 @@ fn draw_line(model: &Model, number: u64, line: &LogLine, columns: usize) -> Vec<
 }
 
 /// Puts the sign of a cut line into the last column, over what stood there.
-fn cut(lines: &mut [Vec<Span<'static>>], model: &Model, used: usize, columns: usize, cells: &[Cell], index: usize) {
+fn cut(
+    lines: &mut [Vec<Span<'static>>],
+    model: &Model,
+    used: usize,
+    columns: usize,
+    cells: &[Cell],
+    index: usize,
+) {
     let Some(spans) = lines.last_mut() else { return };
     if used >= columns
         && let (Some(last), Some((cluster, ..))) = (spans.last_mut(), cells.get(index.wrapping_sub(1)))

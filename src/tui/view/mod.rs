@@ -17,9 +17,9 @@ use ratatui::widgets::{Block, Widget as _};
 
 use super::layout::{self, Shape};
 use super::measure::truncate;
-use crate::text::width::width;
 use super::model::{Focus, Model};
 use super::theme::{Role, Theme};
+use crate::text::width::width;
 
 /// Draws the console.
 pub fn view(model: &Model, frame: &mut Frame<'_>) {
@@ -140,8 +140,8 @@ pub(crate) fn panel(
     let border = theme.style(if focused { Role::Focus } else { Role::Border });
     Block::bordered().border_set(theme.border()).border_style(border).render(area, buffer);
     let room = usize::from(area.width.saturating_sub(4));
-    let right_columns: usize =
-        right.iter().map(|(_, text)| width(&theme.words(text))).sum::<usize>() + if right.is_empty() { 0 } else { 2 };
+    let right_columns: usize = right.iter().map(|(_, text)| width(&theme.words(text))).sum::<usize>()
+        + if right.is_empty() { 0 } else { 2 };
     let right_columns = if right_columns + 8 > room { 0 } else { right_columns };
     let mut words = Words::new(theme);
     words.add(Role::Text, " ");
