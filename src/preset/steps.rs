@@ -171,10 +171,11 @@ fn bandit(django: &Django) -> String {
 ///
 /// It lists files with git, and outside a repository it passes without having looked at one. So the command
 /// makes an index of its own in a temporary directory, of everything that is there: files that the project
-/// ignores but has committed are the likeliest to hold a secret.
+/// ignores but has committed are the likeliest to hold a secret. Caches of checks that run beside it are left out.
 fn detect_secrets(seen: &Use) -> String {
     let index = "export GIT_DIR=\"$(mktemp -d)\" GIT_WORK_TREE=\"$PWD\" && trap 'rm -rf \"$GIT_DIR\"' EXIT && \
-                 git init -q && git add -A -f . ':!:**/.*_cache' ':!:**/__pycache__' && ";
+                 git init -q && git add -A -f . ':(exclude,glob)**/.*_cache/**' \
+                 ':(exclude,glob)**/__pycache__/**' && ";
     let scan = if seen.configured.iter().any(|file| file == ".secrets.baseline") {
         "git ls-files -z | xargs -0 -r -s 1000000 detect-secrets-hook --baseline .secrets.baseline"
     } else {

@@ -215,6 +215,9 @@ fn failures(lines: &[&str]) -> Vec<String> {
     let mut shown: Vec<&str> = Vec::new();
     let mut open = false;
     for line in lines {
+        if line.starts_with("Ran ") {
+            break;
+        }
         if line.starts_with("FAIL: ") || line.starts_with("ERROR: ") {
             shown.push(line);
             open = true;
@@ -231,7 +234,6 @@ fn failures(lines: &[&str]) -> Vec<String> {
             open = false;
         }
     }
-    let shown = shown.into_iter().filter(|line| !line.starts_with("Ran ") && !line.starts_with("FAILED ("));
     words::chosen(shown, lines)
 }
 
