@@ -30,6 +30,7 @@ pub const fn run_of(event: &Event) -> Option<RunId> {
         | Event::LeaseDenied { .. }
         | Event::DeploymentHeld { .. }
         | Event::DeploymentResumed { .. }
+        | Event::DeploymentStepsEnded { .. }
         | Event::EnvironmentObserved { .. }
         | Event::DeploymentFinished { .. } => None,
     }
