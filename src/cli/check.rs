@@ -69,9 +69,11 @@ fn read(location: &Location) -> Result<Result<Resolved, Mistakes>, Failure> {
 /// One line a mistake on standard error, as compilers write them; in JSON one object each.
 fn tell_mistakes(output: &mut Output, mistakes: &Mistakes) -> Result<u8, Failure> {
     if !output.json {
-        let count = mistakes.list.len();
-        let hint = if count == 1 { String::new() } else { format!("That is {count} mistakes.") };
-        return Err(Failure::usage(mistakes.to_string(), hint));
+        let count = match mistakes.list.len() {
+            1 => "a mistake".to_owned(),
+            count => format!("{count} mistakes"),
+        };
+        return Err(Failure::usage(format!("{} has {count}.", mistakes.file), mistakes.to_string()));
     }
     for mistake in &mistakes.list {
         let body = json!({
@@ -111,7 +113,8 @@ fn step(style: &Style, stage: &Stage, widest: usize) -> String {
         When::Tag => " · only for a commit with a tag".to_owned(),
         When::Branch(branch) => format!(" · only for commits on {}", visible(branch)),
     };
-    let retries = if stage.retries == 0 { String::new() } else { format!(" · {} more tries", stage.retries) };
+    let retries =
+        if stage.retries == 0 { String::new() } else { format!(" · {} more tries", stage.retries) };
     let text = format!("at most {}{needs}{when}{retries}", stage.timeout);
     format!("  {}  {}", crate::text::width::pad(&stage.name.0, widest), style.words(&text))
 }
@@ -119,7 +122,8 @@ fn step(style: &Style, stage: &Stage, widest: usize) -> String {
 fn finding(style: &Style, finding: &Finding) -> Vec<String> {
     let glyph = style.glyph(Mark::of_severity(finding.severity));
     let title = visible(&finding.title);
-    let mut lines = vec![format!("{glyph} {}: {} ({})", finding.severity.word(), style.words(&title), finding.id)];
+    let mut lines =
+        vec![format!("{glyph} {}: {} ({})", finding.severity.word(), style.words(&title), finding.id)];
     if !finding.cure.is_empty() {
         lines.push(format!("  {}", style.words(&visible(&finding.cure))));
     }

@@ -106,8 +106,10 @@ pub fn run(style: &Style, state: &State, number: RunId, now: Timestamp) -> Vec<S
 
 /// Columns under each other; the header stands back.
 fn align<const N: usize>(style: &Style, rows: &[[String; N]]) -> Vec<String> {
-    let shown: Vec<[String; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| style.words(&truncate(&visible(cell), WIDEST)).into_owned())).collect();
+    let shown: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| style.words(&truncate(&visible(cell), WIDEST)).into_owned()))
+        .collect();
     let widths: [usize; N] =
         std::array::from_fn(|column| shown.iter().map(|row| width(&row[column])).max().unwrap_or(0));
     let line = |row: &[String; N]| {
