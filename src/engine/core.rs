@@ -293,11 +293,20 @@ impl Engine {
         }
     }
 
+    /// Lets old files go, while no commit is being planned: what is about to be found again must not go.
     fn sweep(&self) {
-        let (layout, due) = (Arc::clone(&self.layout), retention::due(&self.state));
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = retention::sweep(&layout, &due) {
-                log(&format!("old files could not be removed: {error:#}"));
+        let (layout, state) = (Arc::clone(&self.layout), self.state.clone());
+        let gate = Arc::clone(&self.mirror);
+        tokio::spawn(async move {
+            let guard = gate.lock_owned().await;
+            let swept = tokio::task::spawn_blocking(move || {
+                let swept = retention::present(&layout)
+                    .and_then(|present| retention::sweep(&layout, &retention::plan(&state, &present)));
+                drop(guard);
+                swept
+            });
+            if let Ok(Err(error)) = swept.await {
+                log(&format!("old files could not be removed: {error}"));
             }
         });
     }

@@ -20,7 +20,7 @@ const LOG_LIMIT: u64 = 1024 * 1024;
 /// Sees that an engine answers on the project's socket, starting one when none does.
 ///
 /// # Errors
-/// When it cannot be started, or ends before it answers: with the last lines of its log.
+/// When it cannot be started, or ends before it answers: its log says why.
 pub async fn ensure(layout: &Layout) -> anyhow::Result<()> {
     if UnixStream::connect(layout.socket()).is_ok() {
         return Ok(());
@@ -36,7 +36,7 @@ pub async fn ensure(layout: &Layout) -> anyhow::Result<()> {
         let ended = engine.try_wait()?;
         // Two viewers may start two engines at once: the one without the lock ends, the other one answers soon.
         if ended.is_some_and(|_| began.elapsed() > Duration::from_secs(1)) || began.elapsed() > PATIENCE {
-            anyhow::bail!("the engine did not start; it said:\n{}", last_words(layout));
+            anyhow::bail!("the engine did not start");
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -62,9 +62,7 @@ fn start(layout: &Layout) -> anyhow::Result<std::process::Child> {
     let program = std::env::current_exe().context("finding this program's own file")?;
     Command::new(program)
         .args(["engine", "serve", "--repository"])
-        .arg(&layout.repository)
-        .arg("--root")
-        .arg(&layout.root)
+        .arg(layout.repository.join(&layout.root))
         .env_clear()
         .envs(environment::allowed(std::env::vars()))
         .current_dir("/")
@@ -73,10 +71,4 @@ fn start(layout: &Layout) -> anyhow::Result<std::process::Child> {
         .stderr(log)
         .spawn()
         .context("starting the engine")
-}
-
-fn last_words(layout: &Layout) -> String {
-    let text = std::fs::read_to_string(layout.engine_log()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(5)..].join("\n")
 }

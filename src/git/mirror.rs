@@ -17,9 +17,9 @@ use crate::domain::ids::CommitId;
 /// A mirror. Nothing in it is ever removed but names: a commit that was released stays.
 #[derive(Debug, Clone)]
 pub struct Mirror {
-    repository: PathBuf,
+    pub(super) repository: PathBuf,
     path: PathBuf,
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// What an update noticed.

@@ -32,6 +32,7 @@ pub const fn run_of(event: &Event) -> Option<RunId> {
         | Event::DeploymentResumed { .. }
         | Event::DeploymentStepsEnded { .. }
         | Event::EnvironmentObserved { .. }
+        | Event::DeploymentStepsEnded { .. }
         | Event::DeploymentFinished { .. } => None,
     }
 }
