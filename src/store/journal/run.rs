@@ -30,7 +30,6 @@ pub const fn run_of(event: &Event) -> Option<RunId> {
         | Event::LeaseDenied { .. }
         | Event::DeploymentHeld { .. }
         | Event::DeploymentResumed { .. }
-        | Event::DeploymentStepsEnded { .. }
         | Event::EnvironmentObserved { .. }
         | Event::DeploymentStepsEnded { .. }
         | Event::DeploymentFinished { .. } => None,
