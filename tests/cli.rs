@@ -80,7 +80,7 @@ fn outside_of_a_repository_and_without_a_configuration_it_says_what_to_do() {
     for verb in [vec!["run"], vec!["status"], vec!["history"], vec!["check"], vec!["verify"], vec!["logs"]] {
         let (code, _, err) = place.run(&verb);
         assert_eq!(code, 2, "{verb:?}: {err}");
-        assert!(err.contains("is not in a git repository"), "{verb:?}: {err}");
+        assert!(err.contains("is not inside a git repository"), "{verb:?}: {err}");
     }
     place.git(&["init", "--quiet"]);
     let (code, _, err) = place.run(&["run"]);
