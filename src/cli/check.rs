@@ -69,9 +69,11 @@ fn read(location: &Location) -> Result<Result<Resolved, Mistakes>, Failure> {
 /// One line a mistake on standard error, as compilers write them; in JSON one object each.
 fn tell_mistakes(output: &mut Output, mistakes: &Mistakes) -> Result<u8, Failure> {
     if !output.json {
-        let count = mistakes.list.len();
-        let hint = if count == 1 { String::new() } else { format!("That is {count} mistakes.") };
-        return Err(Failure::usage(mistakes.to_string(), hint));
+        let count = match mistakes.list.len() {
+            1 => "a mistake".to_owned(),
+            count => format!("{count} mistakes"),
+        };
+        return Err(Failure::usage(format!("{} has {count}.", mistakes.file), mistakes.to_string()));
     }
     for mistake in &mistakes.list {
         let body = json!({

@@ -2,8 +2,10 @@
 
 use std::io::IsTerminal as _;
 
-use super::Invocation;
 use super::failure::{Failure, Sort};
+use super::output::note;
+use super::{Invocation, in_runtime, session};
+use crate::tui::app;
 
 pub(super) fn open(invocation: &mut Invocation) -> Result<u8, Failure> {
     if invocation.output.json {
@@ -21,7 +23,7 @@ pub(super) fn open(invocation: &mut Invocation) -> Result<u8, Failure> {
     let layout = invocation.layout()?;
     let name = layout.repository.join(&layout.root);
     let options = app::Options {
-        ascii: invocation.output.style.ascii(),
+        ascii: invocation.output.style.ascii,
         no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
         name: name.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     };
@@ -31,7 +33,12 @@ pub(super) fn open(invocation: &mut Invocation) -> Result<u8, Failure> {
     };
     let ended = in_runtime(async { Ok(app::run(options, connect).await) })?;
     match ended {
-        Ok(exit) => Ok(exit),
+        Ok(app::Exit { open_run: Some(run), .. }) => {
+            note(&format!("run {run} goes on without you; `towpath{}` shows it again.", invocation.place()));
+            // Whoever looks at the exit code must not take a run that goes on for one that has passed.
+            Ok(Sort::Left.code())
+        }
+        Ok(_) => Ok(0),
         Err(error) => Err(Failure::new(Sort::Unclear, format!("{error:#}"), "")),
     }
 }
