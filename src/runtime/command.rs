@@ -12,9 +12,9 @@ use tokio::process::{Child, Command};
 
 use super::log::Log;
 use super::standin::store::segment::Source;
-use super::standin::text::sanitise::Sanitiser;
 use crate::domain::plan::Cause;
 use crate::domain::time::Millis;
+use crate::text::sanitise::Sanitiser;
 
 /// How many of a command's last lines are kept for whoever judges it.
 pub const TAIL_LINES: usize = 2000;
@@ -183,8 +183,8 @@ pub(super) async fn run(
 ) -> anyhow::Result<Ended> {
     let began = Instant::now();
     let mut child = spawn(line, cwd, env)?;
-    let mut out = child.stdout.take().map(|pipe| Stream::new(pipe, Source::Stdout));
-    let mut err = child.stderr.take().map(|pipe| Stream::new(pipe, Source::Stderr));
+    let mut out = child.stdout.take().map(|pipe| Stream::new(pipe, Source::Output));
+    let mut err = child.stderr.take().map(|pipe| Stream::new(pipe, Source::Error));
     let mut tail = Tail::default();
     let mut captured = line.capture.then(Vec::new);
 

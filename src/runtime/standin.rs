@@ -10,8 +10,8 @@ pub mod store {
         };
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Source {
-            Stdout,
-            Stderr,
+            Output,
+            Error,
             Towpath,
         }
         pub struct Writer(io::BufWriter<fs::File>);
@@ -26,8 +26,8 @@ pub mod store {
                     "{} {} {text}",
                     at.0,
                     match source {
-                        Source::Stdout => 'o',
-                        Source::Stderr => 'e',
+                        Source::Output => 'o',
+                        Source::Error => 'e',
                         Source::Towpath => 't',
                     }
                 )
@@ -51,55 +51,6 @@ pub mod store {
             fs::File::open(&beside)?.sync_all()?;
             fs::rename(&beside, path)?;
             fs::File::open(path.parent().unwrap_or(path))?.sync_all()
-        }
-    }
-}
-pub mod text {
-    pub mod sanitise {
-        #[derive(Default)]
-        pub struct Sanitiser(Vec<u8>);
-        impl Sanitiser {
-            pub fn new() -> Self {
-                Self::default()
-            }
-            pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
-                self.0.extend_from_slice(bytes);
-                let Some(end) = self.0.iter().rposition(|b| *b == b'\n') else { return Vec::new() };
-                let rest = self.0.split_off(end + 1);
-                let whole = std::mem::replace(&mut self.0, rest);
-                String::from_utf8_lossy(&whole)
-                    .lines()
-                    .map(|l| l.chars().filter(|c| !c.is_control()).collect())
-                    .collect()
-            }
-            pub fn finish(&mut self) -> Option<String> {
-                (!self.0.is_empty())
-                    .then(|| String::from_utf8_lossy(&std::mem::take(&mut self.0)).into_owned())
-            }
-        }
-    }
-    pub mod redact {
-        use std::borrow::Cow;
-        #[derive(Clone)]
-        pub struct Redactor(Vec<String>);
-        impl Redactor {
-            pub fn new(values: impl IntoIterator<Item = String>) -> Self {
-                Self(values.into_iter().collect())
-            }
-            pub fn redact<'a>(&mut self, text: &'a str) -> Cow<'a, str> {
-                let mut out = Cow::Borrowed(text);
-                for v in &self.0 {
-                    if out.contains(v.as_str()) {
-                        out = Cow::Owned(out.replace(v.as_str(), "[redacted]"));
-                    }
-                }
-                out
-            }
-        }
-    }
-    pub mod width {
-        pub fn plain(text: &str) -> String {
-            text.to_owned()
         }
     }
 }
