@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::standin::store::segment::{self, Source, Writer};
 use crate::domain::time::Timestamp;
+use crate::store::segment::{Limits, Reader, Source, Writer};
 use crate::text::redact::Redactor;
 use crate::text::width;
 
@@ -33,7 +33,7 @@ impl Log {
     pub fn create(dir: &Path, redact: &[String]) -> anyhow::Result<Self> {
         let redactor = || Redactor::new(redact.iter().cloned());
         Ok(Self {
-            writer: Writer::create(dir)
+            writer: Writer::create(dir, Limits::default())
                 .with_context(|| format!("no log can be written in {}", dir.display()))?,
             stdout: redactor(),
             stderr: redactor(),
@@ -70,6 +70,7 @@ impl Log {
 /// The last lines of a log, oldest first, without colours. Empty when there is none: whoever asks has a worse
 /// thing to say.
 #[must_use]
-pub fn last_lines(dir: &Path, count: usize) -> Vec<String> {
-    segment::tail(dir, count).unwrap_or_default().iter().map(|line| width::plain(line)).collect()
+pub fn last_lines(dir: &Path, count: u64) -> Vec<String> {
+    let lines = Reader::open(dir).and_then(|mut log| log.tail(count)).unwrap_or_default();
+    lines.iter().map(|line| width::plain(&line.text)).collect()
 }

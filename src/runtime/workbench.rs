@@ -11,9 +11,9 @@ use super::environment;
 use super::log::Log;
 use super::reap;
 use super::services::Services;
-use super::standin::store::segment::Source;
 use crate::domain::plan::{Cause, Kept, Output, Setting, Verdict, Work};
 use crate::domain::project::Service;
+use crate::store::segment::Source;
 use crate::text::redact::Redactor;
 use crate::text::sanitise::Sanitiser;
 

@@ -176,8 +176,8 @@ while :; do sleep 0.02; done
 
 #[test]
 fn a_command_that_does_not_listen_is_killed_after_its_grace() {
-    let stage =
-        Stage::new(r#"trap '' TERM; echo $$ > "$TOWPATH_TEST/shell"; while :; do sleep 0.1; done"#).prepared();
+    let stage = Stage::new(r#"trap '' TERM; echo $$ > "$TOWPATH_TEST/shell"; while :; do sleep 0.1; done"#)
+        .prepared();
     let report = block_on(async {
         let stopped = async {
             while !stage.file("shell").exists() {
@@ -280,7 +280,7 @@ fn a_deployments_step_is_refused_in_words() {
     use towpath::domain::release::Artifact;
     let mut stage = Stage::new("true");
     let artifact: Artifact = serde_json::from_value(serde_json::json!({
-        "id": "sha256:00", "path": "/nowhere", "inputs": "", "python": "", "packages": [], "files": 0, "bytes": 0
+        "id": "sha256:00", "location": "/nowhere", "inputs": "", "files": 0, "bytes": 0
     }))
     .unwrap();
     stage.spec.step.work =

@@ -15,24 +15,24 @@ use towpath::runtime::environment;
 use towpath::store::segment::Reader;
 
 /// This program.
-pub fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_towpath"))
 }
 
 /// One attempt at one step of a small project.
-pub struct Stage {
+pub(crate) struct Stage {
     _temporary: tempfile::TempDir,
     /// Beside everything; commands find it in `$TOWPATH_TEST`.
-    pub base: PathBuf,
+    pub(crate) base: PathBuf,
     /// The attempt's directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// What is asked.
-    pub spec: Spec,
+    pub(crate) spec: Spec,
 }
 
 impl Stage {
     /// An attempt that runs this command line.
-    pub fn new(run: &str) -> Self {
+    pub(crate) fn new(run: &str) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let base = std::fs::canonicalize(temporary.path()).unwrap();
         let commit = repository(&base);
@@ -50,12 +50,7 @@ impl Stage {
             id: "check".into(),
             group: "check".into(),
             needs: Vec::new(),
-            work: Work::Exec(Exec {
-                setting,
-                run: run.into(),
-                place: Place::Source,
-                judge: Judge::ExitCode,
-            }),
+            work: Work::Exec(Exec { setting, run: run.into(), place: Place::Source, judge: Judge::ExitCode }),
             timeout: Millis::minutes(5),
             retries: 0,
             skip: None,
@@ -83,7 +78,7 @@ impl Stage {
     }
 
     /// With another setting.
-    pub fn setting(mut self, change: impl FnOnce(&mut Setting)) -> Self {
+    pub(crate) fn setting(mut self, change: impl FnOnce(&mut Setting)) -> Self {
         if let Work::Exec(exec) = &mut self.spec.step.work {
             change(&mut exec.setting);
         }
@@ -91,64 +86,64 @@ impl Stage {
     }
 
     /// With PostgreSQL beside it.
-    pub fn with_postgres(self) -> Self {
+    pub(crate) fn with_postgres(self) -> Self {
         self.setting(|setting| setting.services.push(Service::Postgres))
     }
 
     /// Written down.
-    pub fn prepared(self) -> Self {
+    pub(crate) fn prepared(self) -> Self {
         attempt::prepare(&self.dir, &self.spec).unwrap();
         self
     }
 
     /// Carried out to its end.
-    pub fn carried_out(&self) -> Report {
+    pub(crate) fn carried_out(&self) -> Report {
         block_on(attempt::attend(&self.dir, program())).unwrap()
     }
 
     /// A file beside everything.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.base.join(name)
     }
 
     /// Its text; empty where there is none.
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         std::fs::read_to_string(self.file(name)).unwrap_or_default()
     }
 
     /// Waits until a command has written a line into it.
-    pub fn wait_for(&self, name: &str) -> String {
+    pub(crate) fn wait_for(&self, name: &str) -> String {
         wait_until(name, || self.text(name).ends_with('\n'));
         self.text(name).trim().to_owned()
     }
 
     /// The worker's process id.
-    pub fn worker(&self) -> i32 {
+    pub(crate) fn worker(&self) -> i32 {
         let json = std::fs::read(self.dir.join("started.json")).unwrap();
         let started: serde_json::Value = serde_json::from_slice(&json).unwrap();
         i32::try_from(started["worker"]["pid"].as_i64().unwrap()).unwrap()
     }
 
     /// The whole log, as it lies on disk.
-    pub fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         let reader = Reader::open(&self.dir.join("log")).unwrap();
         reader.lines(0..reader.end()).unwrap().into_iter().map(|line| line.text).collect()
     }
 
     /// Whether a line of the log is this.
-    pub fn said(&self, text: &str) -> bool {
+    pub(crate) fn said(&self, text: &str) -> bool {
         self.log().iter().any(|line| line.contains(text))
     }
 }
 
 /// Runs a future as an engine would: on a runtime of several threads.
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(future)
 }
 
 /// Waits for a condition; a minute is for a machine that is busy, not for the condition.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     while !holds() {
         assert!(Instant::now() < until, "waited a minute for: {what}");
@@ -157,7 +152,7 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Whether a process runs (a zombie does not).
-pub fn runs(pid: i32) -> bool {
+pub(crate) fn runs(pid: i32) -> bool {
     towpath::runtime::process::Identity::of(pid).is_some()
 }
 
