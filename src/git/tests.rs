@@ -268,6 +268,23 @@ fn a_shallow_repository_is_said_and_later_made_whole() {
 }
 
 #[test]
+fn a_partial_clone_is_said() {
+    let bench = Bench::new();
+    bench.file("old", b"only in the past");
+    bench.commit("One");
+    fs::remove_file(bench.repository.join("old")).unwrap();
+    bench.commit("Two");
+    bench.git(&["config", "uploadpack.allowFilter", "true"]);
+    let clone = bench.path("clone");
+    let url = format!("file://{}", bench.repository.display());
+    let clone_to = clone.to_str().unwrap();
+    Bench::git_in(bench.directory.path(), &["clone", "-q", "--filter=blob:none", &url, clone_to]);
+    let mirror = Mirror::open(&clone, &bench.path("mirror.git")).unwrap();
+    let error = mirror.update().unwrap_err().to_string();
+    assert!(error.contains("your repository is a partial clone"), "{error}");
+}
+
+#[test]
 fn nothing_of_the_users_configuration_runs() {
     let bench = Bench::new();
     let canary = bench.path("canary");
@@ -463,4 +480,10 @@ fn what_does_not_end_is_stopped() {
     wait.stdin(Stdio::piped());
     let running = command::Running::start(wait, Duration::from_millis(50)).unwrap();
     assert!(matches!(running.finish(), Err(GitError::TimedOut { what, .. }) if what == "cat-file"));
+    // And when it is the output that is waited for.
+    let mut wait = command::git(&place, ["cat-file", "--batch"]);
+    wait.stdin(Stdio::piped());
+    let mut running = command::Running::start(wait, Duration::from_millis(50)).unwrap();
+    std::io::copy(&mut running.output(), &mut std::io::sink()).unwrap();
+    assert!(matches!(running.over_time(), Some(GitError::TimedOut { .. })));
 }
