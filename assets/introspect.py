@@ -63,7 +63,7 @@ def _towpath_migrations():
     if broken:
         return answer
     try:
-        loader = MigrationLoader(None, ignore_no_initial=True)
+        loader = MigrationLoader(None)
         leaves = {"%s.%s" % key for key in loader.graph.leaf_nodes()}
         answer["conflicts"] = loader.detect_conflicts()
         for app_label, name in loader.disk_migrations:

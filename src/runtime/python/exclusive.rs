@@ -59,7 +59,14 @@ mod tests {
         let mut told = Some(told);
         let second = tokio::spawn({
             let path = path.clone();
-            async move { take(&path, || drop(told.take().map(|told| told.send(())))).await }
+            async move {
+                let tell = || {
+                    if let Some(told) = told.take() {
+                        told.send(()).unwrap();
+                    }
+                };
+                take(&path, tell).await
+            }
         });
         hears.await.expect("the second says that it waits");
         assert!(!second.is_finished());

@@ -9,39 +9,80 @@ use super::standin::Ended;
 pub struct Reading {
     /// The decisive line, without its `ERROR:` prefix.
     pub line: String,
-    /// What to do.
-    pub cure: &'static str,
+    /// What it means.
+    pub kind: Kind,
 }
 
-/// What a line is known by, how much it says, and the cure. Of the matching lines the one with the lowest
+/// What an installer's failure means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The disk is full.
+    Disk,
+    /// A file is not the one that was locked.
+    Hash,
+    /// It is for another Python.
+    Python,
+    /// The index can't be reached.
+    Network,
+    /// Some have hashes and some have none.
+    Unhashed,
+    /// Two requirements exclude each other.
+    Conflict,
+    /// There is no such version.
+    NoVersion,
+    /// A package can't be built here.
+    Build,
+    /// Something else.
+    Unknown,
+}
+
+impl Kind {
+    /// What to do about it.
+    #[must_use]
+    pub const fn cure(self) -> &'static str {
+        match self {
+            Self::Disk => "Free some space on this disk, then retry.",
+            Self::Hash => HASHES,
+            Self::Python => PYTHON,
+            Self::Network => NETWORK,
+            Self::Unhashed => UNHASHED,
+            Self::Conflict => CONFLICT,
+            Self::NoVersion => NO_VERSION,
+            Self::Build => BUILD,
+            Self::Unknown => UNKNOWN,
+        }
+    }
+}
+
+/// What a line is known by, how much it says, and what it means. Of the matching lines the one with the lowest
 /// rank is quoted; of several of a rank, the last.
-const KNOWN: [(&str, u8, &str); 26] = [
-    ("No space left on device", 0, "Free some space on this disk, then retry."),
-    ("DO NOT MATCH THE HASHES", 1, HASHES),
-    ("Hash mismatch for", 1, HASHES),
-    ("Expected sha256", 3, HASHES),
-    ("requires a different Python", 1, PYTHON),
-    ("is incompatible with the project's Python requirement", 1, PYTHON),
-    ("does not satisfy Python", 1, PYTHON),
-    ("NewConnectionError", 2, NETWORK),
-    ("Failed to establish a new connection", 2, NETWORK),
-    ("Temporary failure in name resolution", 2, NETWORK),
-    ("dns error", 2, NETWORK),
-    ("Connection refused", 2, NETWORK),
-    ("Network connectivity is disabled", 2, NETWORK),
-    ("tcp connect error", 2, NETWORK),
-    ("must have their versions pinned", 3, UNHASHED),
-    ("all requirements must have a hash", 3, UNHASHED),
-    ("Hashes are required in --require-hashes mode", 3, UNHASHED),
-    ("conflicting dependencies", 3, CONFLICT),
-    ("your requirements are unsatisfiable", 3, CONFLICT),
-    ("No matching distribution found", 4, NO_VERSION),
-    ("there is no version of", 4, NO_VERSION),
-    ("was not found in the package registry", 4, NO_VERSION),
-    ("Failed building wheel for", 5, BUILD),
-    ("Failed to build", 5, BUILD),
-    ("The build backend returned an error", 5, BUILD),
-    ("subprocess-exited-with-error", 6, BUILD),
+const KNOWN: [(&str, u8, Kind); 26] = [
+    ("No space left on device", 0, Kind::Disk),
+    ("DO NOT MATCH THE HASHES", 1, Kind::Hash),
+    ("Hash mismatch for", 1, Kind::Hash),
+    ("Expected sha256", 3, Kind::Hash),
+    ("requires a different Python", 1, Kind::Python),
+    ("is incompatible with the project's Python requirement", 1, Kind::Python),
+    ("does not satisfy Python", 1, Kind::Python),
+    ("NewConnectionError", 2, Kind::Network),
+    ("Failed to establish a new connection", 2, Kind::Network),
+    ("Temporary failure in name resolution", 2, Kind::Network),
+    ("dns error", 2, Kind::Network),
+    ("Connection refused", 2, Kind::Network),
+    ("Network connectivity is disabled", 2, Kind::Network),
+    ("tcp connect error", 2, Kind::Network),
+    ("must have their versions pinned", 3, Kind::Unhashed),
+    ("all requirements must have a hash", 3, Kind::Unhashed),
+    ("Hashes are required in --require-hashes mode", 3, Kind::Unhashed),
+    ("conflicting dependencies", 3, Kind::Conflict),
+    ("your requirements are unsatisfiable", 3, Kind::Conflict),
+    ("No matching distribution found", 4, Kind::NoVersion),
+    ("there is no version of", 2, Kind::NoVersion),
+    ("was not found in the package registry", 4, Kind::NoVersion),
+    ("Failed building wheel for", 5, Kind::Build),
+    ("Failed to build", 5, Kind::Build),
+    ("The build backend returned an error", 5, Kind::Build),
+    ("subprocess-exited-with-error", 6, Kind::Build),
 ];
 
 const HASHES: &str = "The file on the index is not the one that was locked. If you trust it, lock again and commit the \
@@ -67,22 +108,25 @@ const QUOTED: usize = 240;
 /// Reads the output of an installer that failed.
 #[must_use]
 pub fn read(lines: &[String]) -> Reading {
-    let mut best: Option<(u8, usize, &'static str)> = None;
+    let mut best: Option<(u8, usize, Kind)> = None;
     for (at, line) in lines.iter().enumerate() {
-        for (mark, rank, cure) in KNOWN {
+        for (mark, rank, kind) in KNOWN {
             if line.contains(mark) && best.is_none_or(|(known, ..)| rank <= known) {
-                best = Some((rank, at, cure));
+                best = Some((rank, at, kind));
             }
         }
     }
-    if let Some((rank, at, cure)) = best {
-        let line = match rank {
-            _ if cure == BUILD => built(lines).unwrap_or_else(|| sentence(lines, at)),
+    if let Some((_, at, kind)) = best {
+        let line = match kind {
+            Kind::Network => unreachable(lines, at),
+            Kind::Build => built(lines).unwrap_or_else(|| sentence(lines, at)),
             _ => sentence(lines, at),
         };
         return match other_python(lines, &line) {
-            Some(other) if cure == NO_VERSION => Reading { line: format!("{line} ({other})"), cure: PYTHON },
-            _ => Reading { line, cure },
+            Some(other) if kind == Kind::NoVersion => {
+                Reading { line: format!("{line} ({other})"), kind: Kind::Python }
+            },
+            _ => Reading { line, kind },
         };
     }
     let error = lines.iter().rposition(|line| {
@@ -91,8 +135,8 @@ pub fn read(lines: &[String]) -> Reading {
     });
     let last = || lines.iter().rposition(|line| !line.trim().is_empty());
     match error.or_else(last) {
-        Some(at) => Reading { line: sentence(lines, at), cure: UNKNOWN },
-        None => Reading { line: "it said nothing".to_owned(), cure: UNKNOWN },
+        Some(at) => Reading { line: sentence(lines, at), kind: Kind::Unknown },
+        None => Reading { line: "it said nothing".to_owned(), kind: Kind::Unknown },
     }
 }
 
@@ -124,6 +168,15 @@ fn sentence(lines: &[String], at: usize) -> String {
         text = format!("{package} {what}");
     }
     shortened(&text)
+}
+
+/// What the network said, without urllib3's wrapping.
+fn unreachable(lines: &[String], at: usize) -> String {
+    let line = lines.get(at).map_or("", |line| line.trim());
+    let line = line.strip_prefix("cause:").unwrap_or(line).trim();
+    let line = line.split("Failed to establish a new connection: ").last().unwrap_or(line);
+    let line = line.split("')': ").next().unwrap_or(line).trim_end_matches(['\'', ')', '>', '"']);
+    format!("the package index can't be reached: {line}")
 }
 
 /// What a failed build said last, in pip's frame (`[end of output]`) or uv's (`[stderr]`).
@@ -169,10 +222,10 @@ fn shortened(line: &str) -> String {
 /// The cause on screen for an installer that failed.
 #[must_use]
 pub fn cause(tool: &str, ended: &Ended) -> Cause {
-    let Reading { line, cure } = read(&ended.tail);
+    let Reading { line, kind } = read(&ended.tail);
     let mut cause = ended.cause(format!("{tool}: {line}"));
     cause.expected = "every locked package installed".to_owned();
-    cause.cure = cure.to_owned();
+    cause.cure = kind.cure().to_owned();
     cause
 }
 
@@ -189,7 +242,7 @@ mod tests {
         for part in CAPTURED.split("### ").filter(|part| !part.trim().is_empty()) {
             let lines: Vec<String> = part.lines().map(str::to_owned).collect();
             let reading = read(lines.get(1..).unwrap());
-            read_as.push_str(&format!("{}\n  {}\n  {}\n", lines[0], reading.line, reading.cure));
+            read_as.push_str(&format!("{}\n  {}\n  {}\n", lines[0], reading.line, reading.kind.cure()));
         }
         insta::assert_snapshot!(read_as);
     }

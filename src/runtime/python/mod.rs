@@ -34,3 +34,6 @@ pub mod pyproject;
 pub mod requirements;
 pub mod source;
 pub mod standin;
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,93 @@ pub fn is_fresh(pipfile: &str, lock: &str) -> Option<bool> {
     // Python's JSON is ASCII with escapes; a Pipfile beyond ASCII is not judged.
     json.is_ascii().then(|| hex(&Sha256::digest(json.as_bytes())) == wanted)
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A Pipfile, and the lock that pipenv made of it (the index's name made neutral, the hash accordingly).
+    pub(in super::super) const PIPFILE: &str = r#"[[source]]
+url = "https://index.example/simple"
+verify_ssl = true
+name = "pypi"
+
+[packages]
+asgiref = "==3.8.1"
+
+[dev-packages]
+sqlparse = "==0.5.1"
+
+[requires]
+python_version = "3.11"
+"#;
+    pub(in super::super) const LOCK: &str = r#"{
+    "_meta": {
+        "hash": {
+            "sha256": "99613abe8e70fa78aeaf3d35946ce333bb1109db43e9d2fb0e3be020690c759e"
+        },
+        "pipfile-spec": 6,
+        "requires": {
+            "python_version": "3.11"
+        },
+        "sources": [
+            {
+                "name": "pypi",
+                "url": "https://index.example/simple",
+                "verify_ssl": true
+            }
+        ]
+    },
+    "default": {
+        "asgiref": {
+            "hashes": [
+                "sha256:3e1e3ecc849832fe52ccf2cb6686b7a55f82bb1d6aee72a58826471390335e47",
+                "sha256:c343bd80a0bec947a9860adb4c432ffa7db769836c64238fc34bdc3fec84d590"
+            ],
+            "index": "pypi",
+            "markers": "python_version >= '3.8'",
+            "version": "==3.8.1"
+        }
+    },
+    "develop": {
+        "sqlparse": {
+            "hashes": [
+                "sha256:773dcbf9a5ab44a090f3441e2180efe2560220203dc2f8c0b0fa141e18b505e4",
+                "sha256:bb6b4df465655ef332548e24f08e205afc81b9ab86cb1c45657a7ff173a3a00e"
+            ],
+            "index": "pypi",
+            "markers": "python_version >= '3.8'",
+            "version": "==0.5.1"
+        }
+    }
+}
+"#;
+
+    #[test]
+    fn a_lock_becomes_hashed_requirements() {
+        let made = requirements(LOCK, false).unwrap();
+        assert_eq!(made.unhashed, Vec::<String>::new());
+        assert!(made.text.starts_with("asgiref==3.8.1 ; python_version >= '3.8' --hash=sha256:3e1e"), "{}", made.text);
+        assert!(!made.text.contains("sqlparse"));
+        assert!(requirements(LOCK, true).unwrap().text.contains("sqlparse==0.5.1 ;"));
+    }
+
+    #[test]
+    fn one_package_without_a_hash_takes_all_hashes_away_and_is_named() {
+        let git = r#"{"_meta": {"sources": [{"name": "ours", "url": "https://ours.example/simple"}]}, "default": {
+            "thing": {"git": "https://git.example/thing", "ref": "0123", "extras": ["a"]},
+            "local": {"path": "./vendored"},
+            "b": {"version": "==1", "hashes": ["sha256:00"]}}}"#;
+        let made = requirements(git, false).unwrap();
+        assert_eq!(made.unhashed, ["local", "thing"]);
+        let wanted = "--extra-index-url https://ours.example/simple\nb==1\n./vendored\nthing[a] @ git+https://git.example/thing@0123\n";
+        assert_eq!(made.text, wanted);
+    }
+
+    #[test]
+    fn the_lock_is_fresh_only_for_its_own_pipfile() {
+        assert_eq!(is_fresh(PIPFILE, LOCK), Some(true));
+        assert_eq!(is_fresh(&PIPFILE.replace("==3.8.1", "==3.8.0"), LOCK), Some(false));
+        assert_eq!(is_fresh("nonsense =", LOCK), None);
+    }
+}
