@@ -1,3 +1,11 @@
 //! What is kept: the journal, log segments, the ballast, and where each of them lies.
 
+pub mod ballast;
+pub mod durable;
+mod error;
+pub mod journal;
 pub mod layout;
+//RET
+pub mod segment;
+
+pub use error::StoreError;
