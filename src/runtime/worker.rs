@@ -239,7 +239,7 @@ async fn dispatch(bench: &mut Workbench, work: &Work) -> Result<Done> {
     match work {
         Work::Exec(step) => exec::run(bench, step).await,
         Work::Install(setting) => python::install::run(bench, setting).await,
-        Work::Build(build) => python::build::run(bench, build).await,
+        Work::Build(build) => python::candidate::run(bench, build).await,
         Work::Inspect(setting) => python::inspect::run(bench, setting).await,
         Work::MigrateEmpty(step) => python::migrate_empty::run(bench, step).await,
         Work::Fetch(_)
