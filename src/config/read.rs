@@ -212,7 +212,8 @@ impl<'a> Reader<'a> {
 
 /// What came from outside, fit for a message: bounded, without control characters.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut shown: String =
+        text.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(60).is_some() {
         shown.push('…');
     }
@@ -274,7 +275,8 @@ fn project(reader: &mut Reader<'_>, table: &DeTable<'_>) -> ProjectTable {
         }),
         settings: table.get("settings").and_then(|node| {
             let wanted = "a Python module, such as \"harbor.settings.production\"";
-            reader.checked(node, "settings", wanted, |text| value::valid_module(text).then(|| text.to_owned()))
+            reader
+                .checked(node, "settings", wanted, |text| value::valid_module(text).then(|| text.to_owned()))
         }),
     }
 }

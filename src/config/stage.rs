@@ -59,7 +59,10 @@ pub(super) fn read(reader: &mut Reader<'_>, stages: &DeArray<'_>) -> Vec<StageTa
         match seen.get(&stage.name.value) {
             Some(first) => reader.mistake(
                 stage.name.place,
-                format!("there are two stages called \"{}\"; the first is on line {}.", stage.name.value, first.line),
+                format!(
+                    "there are two stages called \"{}\"; the first is on line {}.",
+                    stage.name.value, first.line
+                ),
                 "Rename one of them.",
             ),
             None => {
@@ -103,9 +106,9 @@ fn one(reader: &mut Reader<'_>, table: &DeTable<'_>, place: Place) -> Option<Sta
     let env = table.get("env").and_then(|node| reader.env(node));
     let timeout = table.get("timeout").and_then(|node| reader.duration(node, "timeout"));
     let retries = table.get("retries").and_then(|node| reader.count(node, "retries", 0, 10));
-    let when = table.get("when").and_then(|node| {
-        reader.checked(node, "when", "\"always\", \"tag\" or \"branch:NAME\"", value::when)
-    });
+    let when = table
+        .get("when")
+        .and_then(|node| reader.checked(node, "when", "\"always\", \"tag\" or \"branch:NAME\"", value::when));
     let group = table.get("group").and_then(|node| read::name(reader, node, "group"));
     let enabled = table.get("enabled").and_then(|node| reader.flag(node, "enabled"));
     let name = name?;

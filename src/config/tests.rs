@@ -14,7 +14,10 @@ fn a_file_says_what_is_written_and_where() {
     let text = "[project]\nname = \"harbor\"\n[pipeline]\npoll = \"1m\"\n\n[[stage]]\nname = \"e2e\"\n\
                 run = \"./e2e\"\nneeds = [\"test\"]\nwhen = \"branch:main\"\nenv = { A = \"1\" }\n";
     let file = parse(text.as_bytes(), "towpath.toml").unwrap();
-    assert_eq!(file.project.name, Some(Written { value: "harbor".into(), place: Place { line: 2, column: 8 } }));
+    assert_eq!(
+        file.project.name,
+        Some(Written { value: "harbor".into(), place: Place { line: 2, column: 8 } })
+    );
     assert_eq!(file.pipeline.poll.as_ref().unwrap().value, Millis::minutes(1));
     assert_eq!(file.pipeline.jobs, None);
     let stage = &file.stages[0];

@@ -66,7 +66,8 @@ pub(super) struct Options {
 #[must_use]
 pub fn detect(tree: &dyn Tree, dependencies: &Dependencies) -> Django {
     let settings = Settings::read(tree);
-    let own: Vec<&str> = settings.files.iter().map(String::as_str).filter(|path| !tree::is_foreign(path)).collect();
+    let own: Vec<&str> =
+        settings.files.iter().map(String::as_str).filter(|path| !tree::is_foreign(path)).collect();
     let manage_py = own
         .iter()
         .filter(|path| **path == "manage.py" || path.ends_with("/manage.py"))
@@ -79,10 +80,10 @@ pub fn detect(tree: &dyn Tree, dependencies: &Dependencies) -> Django {
     let pytest = pytest(tree, &settings);
     let all_settings = settings_module.as_deref().map(|module| module_text(tree, beside, module));
     let all_settings = all_settings.unwrap_or_default();
-    let test_settings = pytest.settings.as_deref().map_or_else(
-        || all_settings.clone(),
-        |module| module_text(tree, beside, module),
-    );
+    let test_settings = pytest
+        .settings
+        .as_deref()
+        .map_or_else(|| all_settings.clone(), |module| module_text(tree, beside, module));
     let postgres = ["psycopg", "psycopg2", "psycopg2-binary", "psycopg-binary", "psycopg-c", "psycopg2cffi"];
     Django {
         settings_module,
@@ -172,7 +173,8 @@ fn static_root(tree: &dyn Tree, own: &[&str]) -> bool {
 
 /// Whether settings name SQLite, and no word of theirs could mean another database.
 fn only_sqlite(text: &str) -> bool {
-    let others = ["postgres", "mysql", "oracle", "dj_database_url", "DATABASE_URL", "env.db(", "env.dj_db_url("];
+    let others =
+        ["postgres", "mysql", "oracle", "dj_database_url", "DATABASE_URL", "env.db(", "env.dj_db_url("];
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
     code.contains("django.db.backends.sqlite3") && !others.iter().any(|word| code.contains(word))
 }
@@ -204,9 +206,13 @@ struct Pytest {
 
 fn pytest(tree: &dyn Tree, settings: &Settings) -> Pytest {
     // pytest's own order: the first file that configures it is the only one.
-    for (file, section) in
-        [("pytest.ini", "pytest"), (".pytest.ini", "pytest"), ("pyproject.toml", ""), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")]
-    {
+    for (file, section) in [
+        ("pytest.ini", "pytest"),
+        (".pytest.ini", "pytest"),
+        ("pyproject.toml", ""),
+        ("tox.ini", "pytest"),
+        ("setup.cfg", "tool:pytest"),
+    ] {
         let (there, options, module) = if file == "pyproject.toml" {
             let table = at(&settings.pyproject, &["tool", "pytest", "ini_options"])
                 .or_else(|| at(&settings.pyproject, &["tool", "pytest"]));
@@ -234,12 +240,15 @@ fn pytest(tree: &dyn Tree, settings: &Settings) -> Pytest {
             };
         }
     }
-    let conftest = settings.files.iter().find(|path| path.as_str() == "conftest.py" || path.ends_with("/conftest.py"));
+    let conftest =
+        settings.files.iter().find(|path| path.as_str() == "conftest.py" || path.ends_with("/conftest.py"));
     Pytest { file: conftest.filter(|path| !tree::is_foreign(path)).cloned(), ..Pytest::default() }
 }
 
 fn coverage(tree: &dyn Tree, settings: &Settings) -> Coverage {
-    let yes = |text: Option<&str>| text.is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on"));
+    let yes = |text: Option<&str>| {
+        text.is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on"))
+    };
     if let Some(text) = tree::text(tree, ".coveragerc") {
         let ini = Ini::parse(&text);
         return Coverage {
@@ -261,7 +270,8 @@ fn coverage(tree: &dyn Tree, settings: &Settings) -> Coverage {
     let value = |section: &str, key: &str| table.get(section).and_then(|section| section.get(key));
     Coverage {
         file: Some("pyproject.toml".into()),
-        fail_under: value("report", "fail_under").map(|number| number.to_string().trim_matches('"').to_owned()),
+        fail_under: value("report", "fail_under")
+            .map(|number| number.to_string().trim_matches('"').to_owned()),
         parallel: value("run", "parallel").and_then(toml::Value::as_bool) == Some(true),
     }
 }
@@ -270,7 +280,8 @@ fn mypy_files(tree: &dyn Tree, settings: &Settings) -> bool {
     let keys = ["files", "packages", "modules"];
     // mypy's own order: the first file that configures it is the only one.
     for file in ["mypy.ini", ".mypy.ini"] {
-        if let Some(ini) = tree::text(tree, file).map(|text| Ini::parse(&text)).filter(|ini| ini.has("mypy")) {
+        if let Some(ini) = tree::text(tree, file).map(|text| Ini::parse(&text)).filter(|ini| ini.has("mypy"))
+        {
             return keys.iter().any(|key| ini.get("mypy", key).is_some());
         }
     }
@@ -290,6 +301,7 @@ fn bandit_excludes(tree: &dyn Tree, settings: &Settings) -> bool {
     let yaml = ["bandit.yaml", "bandit.yml"].iter().find_map(|file| tree::text(tree, file));
     let yaml = yaml.is_some_and(|text| text.lines().any(|line| line.starts_with("exclude_dirs:")));
     let ini = tree::text(tree, ".bandit").map(|text| Ini::parse(&text));
-    let ini = ini.is_some_and(|ini| ["exclude", "excluded_files"].iter().any(|key| ini.get("bandit", key).is_some()));
+    let ini = ini
+        .is_some_and(|ini| ["exclude", "excluded_files"].iter().any(|key| ini.get("bandit", key).is_some()));
     yaml || ini || settings.tool("bandit").is_some_and(|table| table.get("exclude_dirs").is_some())
 }

@@ -9,11 +9,7 @@ use crate::domain::ids::StepId;
 use crate::domain::project::{Place, Stage, StageWork};
 
 /// The stages in an order in which every need names an earlier one.
-pub(super) fn settle(
-    drafts: &[Draft],
-    silent: &BTreeSet<String>,
-    mistakes: &mut Vec<Mistake>,
-) -> Vec<Stage> {
+pub(super) fn settle(drafts: &[Draft], silent: &BTreeSet<String>, mistakes: &mut Vec<Mistake>) -> Vec<Stage> {
     let before = mistakes.len();
     let mut stages: Vec<Stage> = Vec::new();
     let mut places: BTreeMap<StepId, Written> = BTreeMap::new();

@@ -88,7 +88,9 @@ fn change_step(applied: &mut Applied, index: usize, table: &StageTable) {
         if keeps_its_work {
             applied.mistakes.push(Mistake::new(
                 run.place,
-                format!("the step \"{name}\" has work of its own that later steps stand on; it takes no command."),
+                format!(
+                    "the step \"{name}\" has work of its own that later steps stand on; it takes no command."
+                ),
                 "Give the command to a stage of another name.",
             ));
         } else {
@@ -99,7 +101,9 @@ fn change_step(applied: &mut Applied, index: usize, table: &StageTable) {
             };
             draft.stage.work =
                 StageWork::Exec { run: run.value.clone(), place, judge: judge::of_command(&run.value) };
-            applied.detected.push(format!("{name}: {} (towpath.toml)", run.value.lines().next().unwrap_or("")));
+            applied
+                .detected
+                .push(format!("{name}: {} (towpath.toml)", run.value.lines().next().unwrap_or("")));
         }
     } else if let Some(wanted) = &table.place {
         match &mut draft.stage.work {
@@ -111,7 +115,8 @@ fn change_step(applied: &mut Applied, index: usize, table: &StageTable) {
             )),
         }
     }
-    if let Some(services) = table.services.as_ref().filter(|services| keeps_its_work && !services.is_empty()) {
+    if let Some(services) = table.services.as_ref().filter(|services| keeps_its_work && !services.is_empty())
+    {
         applied.mistakes.push(Mistake::new(
             services.first().map_or(table.name.place, |service| service.place),
             format!("the step \"{name}\" runs nothing that could use a service."),
@@ -163,7 +168,8 @@ fn change_group(applied: &mut Applied, table: &StageTable) {
         applied.mistakes.push(Mistake::new(table.name.place, message, cure));
         return;
     }
-    let first = applied.drafts.iter().position(|draft| draft.stage.group == group).unwrap_or(applied.drafts.len());
+    let first =
+        applied.drafts.iter().position(|draft| draft.stage.group == group).unwrap_or(applied.drafts.len());
     let gone = if off { Gone::Disabled } else { Gone::ReplacedBy(StepId(group.clone())) };
     let mut needs: Vec<StepId> = Vec::new();
     for draft in applied.drafts.iter_mut().filter(|draft| draft.stage.group == group && draft.at.is_none()) {
@@ -179,7 +185,9 @@ fn change_group(applied: &mut Applied, table: &StageTable) {
         return;
     }
     let in_candidate = group != "lint" && group != "security";
-    if let Some(mut draft) = new_stage(applied, table, if in_candidate { Place::Candidate } else { Place::Source }) {
+    if let Some(mut draft) =
+        new_stage(applied, table, if in_candidate { Place::Candidate } else { Place::Source })
+    {
         if table.needs.is_none() {
             draft.stage.needs = needs;
         }
@@ -211,14 +219,17 @@ fn add(applied: &mut Applied, table: &StageTable) {
         let (message, cure) = match known {
             Some(_) => (
                 format!("this project has no step \"{name}\" that could be changed."),
-                format!("Add what it uses to the dependencies, or give the stage a command: run = \"{name} …\"."),
+                format!(
+                    "Add what it uses to the dependencies, or give the stage a command: run = \"{name} …\"."
+                ),
             ),
             None => {
                 let names = applied.drafts.iter().map(|draft| draft.stage.name.as_str());
                 let near = config::nearest(name, names);
-                let cure = near.map_or_else(|| "Add run = \"…\".".to_owned(), |near| {
-                    format!("Add run = \"…\", or did you mean \"{near}\"?")
-                });
+                let cure = near.map_or_else(
+                    || "Add run = \"…\".".to_owned(),
+                    |near| format!("Add run = \"…\", or did you mean \"{near}\"?"),
+                );
                 (format!("the stage \"{name}\" has no command."), cure)
             }
         };
@@ -262,8 +273,8 @@ fn new_stage(applied: &Applied, table: &StageTable, usual: Place) -> Option<Draf
         Place::Candidate => "candidate",
     };
     // A need on `candidate` stays where there is none: it is then said to be missing.
-    let there = place == Place::Candidate
-        || applied.drafts.iter().any(|draft| draft.stage.name.as_str() == wanted);
+    let there =
+        place == Place::Candidate || applied.drafts.iter().any(|draft| draft.stage.name.as_str() == wanted);
     let stage = Stage {
         name: StepId(table.name.value.clone()),
         group: table.name.value.clone(),
@@ -289,9 +300,8 @@ fn candidate_needs_checks(drafts: &mut [Draft]) {
     };
     let checks: Vec<StepId> =
         drafts.iter().filter(|draft| is_check(draft)).map(|draft| draft.stage.name.clone()).collect();
-    let candidate = drafts
-        .iter_mut()
-        .find(|draft| draft.stage.work == StageWork::Candidate && draft.written.is_empty());
+    let candidate =
+        drafts.iter_mut().find(|draft| draft.stage.work == StageWork::Candidate && draft.written.is_empty());
     if let Some(candidate) = candidate {
         // `needs = []` is written too, and has no places.
         if candidate.stage.needs.is_empty() {

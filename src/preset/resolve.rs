@@ -101,7 +101,11 @@ pub fn resolve(
         detected.push("collectstatic: left out, no settings file names a STATIC_ROOT".to_owned());
     }
     let project = Project {
-        name: file.project.name.as_ref().map_or_else(|| name_from(repository_name), |name| name.value.clone()),
+        name: file
+            .project
+            .name
+            .as_ref()
+            .map_or_else(|| name_from(repository_name), |name| name.value.clone()),
         kind,
         root: root.to_owned(),
         python,
@@ -195,7 +199,8 @@ fn python_findings(dependencies: &Dependencies, python: Option<&str>, findings: 
             id: "PY-UNFIXED".into(),
             severity: Severity::Warning,
             title: "No Python version is fixed: the build takes whatever python3 is there.".into(),
-            cure: "Write python = \"3.12\" under [project] in towpath.toml, or a .python-version file.".into(),
+            cure: "Write python = \"3.12\" under [project] in towpath.toml, or a .python-version file."
+                .into(),
         });
     }
 }

@@ -138,10 +138,7 @@ fn not_installed(tool: Tool, seen: &Use, preset: &mut Preset) {
             "{} is configured ({place}) but is not among the dependencies, so it is not run.",
             tool.word()
         ),
-        cure: format!(
-            "Add {} to the development dependencies, or remove its configuration.",
-            tool.package()
-        ),
+        cure: format!("Add {} to the development dependencies, or remove its configuration.", tool.package()),
     });
 }
 
@@ -216,10 +213,12 @@ fn tests(project: &Project<'_>, preset: &mut Preset) {
             preset.findings.push(Finding {
                 id: "DB-TESTS-SQLITE".into(),
                 severity: Severity::Warning,
-                title: "The tests run on SQLite although a PostgreSQL driver is among the dependencies.".into(),
-                cure: "Let the settings that tests use take DATABASE_URL: a throw-away PostgreSQL server runs \
-                       beside the step \"test\"."
+                title: "The tests run on SQLite although a PostgreSQL driver is among the dependencies."
                     .into(),
+                cure:
+                    "Let the settings that tests use take DATABASE_URL: a throw-away PostgreSQL server runs \
+                       beside the step \"test\"."
+                        .into(),
             });
         }
     } else {
@@ -285,7 +284,8 @@ fn measured(command: &str, django: &Django, directory: &str) -> String {
         }
         _ => String::new(),
     };
-    let combine = if django.coverage.parallel { format!("coverage combine{rcfile} && ") } else { String::new() };
+    let combine =
+        if django.coverage.parallel { format!("coverage combine{rcfile} && ") } else { String::new() };
     format!("coverage run{rcfile} {command} && {combine}coverage report{rcfile}")
 }
 

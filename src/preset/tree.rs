@@ -22,8 +22,21 @@ const DEPTH_LIMIT: usize = 24;
 
 /// Directories that are never a project's own.
 const FOREIGN: [&str; 15] = [
-    ".git", ".hg", ".svn", ".venv", "venv", "env", "node_modules", "__pycache__", ".tox", ".nox", ".mypy_cache",
-    ".ruff_cache", ".pytest_cache", ".eggs", "site-packages",
+    ".git",
+    ".hg",
+    ".svn",
+    ".venv",
+    "venv",
+    "env",
+    "node_modules",
+    "__pycache__",
+    ".tox",
+    ".nox",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".eggs",
+    "site-packages",
 ];
 
 /// Whether a path lies in a directory that is not the project's own.

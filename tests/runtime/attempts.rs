@@ -176,8 +176,8 @@ while :; do sleep 0.02; done
 
 #[test]
 fn a_command_that_does_not_listen_is_killed_after_its_grace() {
-    let stage =
-        Stage::new(r#"trap '' TERM; echo $$ > "$TOWPATH_TEST/shell"; while :; do sleep 0.1; done"#).prepared();
+    let stage = Stage::new(r#"trap '' TERM; echo $$ > "$TOWPATH_TEST/shell"; while :; do sleep 0.1; done"#)
+        .prepared();
     let report = block_on(async {
         let stopped = async {
             while !stage.file("shell").exists() {

@@ -33,10 +33,8 @@ fn the_environment_is_what_was_allowed_and_what_the_stage_says() {
     });
     let venv = stage.file("venv");
     std::fs::create_dir_all(venv.join("bin")).unwrap();
-    let output = Output {
-        values: [("venv".to_owned(), venv.display().to_string())].into(),
-        ..Output::default()
-    };
+    let output =
+        Output { values: [("venv".to_owned(), venv.display().to_string())].into(), ..Output::default() };
     stage.spec.inputs.insert("install".into(), output);
     let stage = stage.prepared();
     assert_eq!(stage.carried_out().verdict, Verdict::Passed);
@@ -91,7 +89,8 @@ fn a_signal_is_said_by_its_name() {
 #[test]
 fn a_process_left_behind_with_the_output_open_neither_hangs_the_step_nor_outlives_it() {
     let stage =
-        Stage::new(r#"sh -c 'echo $$ > "$TOWPATH_TEST/left"; exec sleep 1000' & sleep 0.2; echo done"#).prepared();
+        Stage::new(r#"sh -c 'echo $$ > "$TOWPATH_TEST/left"; exec sleep 1000' & sleep 0.2; echo done"#)
+            .prepared();
     assert_eq!(stage.carried_out().verdict, Verdict::Passed);
     assert!(stage.said("done"));
     assert!(stage.said("still holds its output"));

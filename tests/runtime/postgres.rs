@@ -119,7 +119,10 @@ fn two_steps_have_two_servers() {
     let (first, second) = (serving(), serving());
     assert_ne!(first.port, second.port);
     ask(first.port, "CREATE TABLE only_here (x int)");
-    assert_eq!(ask(second.port, "SELECT count(*) FROM pg_tables WHERE tablename = 'only_here'").as_deref(), Some("0"));
+    assert_eq!(
+        ask(second.port, "SELECT count(*) FROM pg_tables WHERE tablename = 'only_here'").as_deref(),
+        Some("0")
+    );
     for serving in [first, second] {
         std::fs::write(serving.stage.file("gate"), "").unwrap();
         assert_eq!(serving.engine.block_on(serving.attended).unwrap().unwrap().verdict, Verdict::Passed);

@@ -50,12 +50,7 @@ impl Stage {
             id: "check".into(),
             group: "check".into(),
             needs: Vec::new(),
-            work: Work::Exec(Exec {
-                setting,
-                run: run.into(),
-                place: Place::Source,
-                judge: Judge::ExitCode,
-            }),
+            work: Work::Exec(Exec { setting, run: run.into(), place: Place::Source, judge: Judge::ExitCode }),
             timeout: Millis::minutes(5),
             retries: 0,
             skip: None,

@@ -25,7 +25,10 @@ pub(super) fn uv(tree: &dyn Tree, pyproject: &toml::Table, gathered: &mut Gather
     for package in packages(&lock) {
         let Some(name) = name_of(package) else { continue };
         let root = package.get("source").is_some_and(|source| {
-            [source.get("virtual"), source.get("editable")].into_iter().flatten().any(|path| path.as_str() == Some("."))
+            [source.get("virtual"), source.get("editable")]
+                .into_iter()
+                .flatten()
+                .any(|path| path.as_str() == Some("."))
         });
         let brings = names(package.get("dependencies"));
         if root {
@@ -148,7 +151,8 @@ fn asked(pyproject: &toml::Table) -> Asked {
 
 /// Whether Poetry's word for a version is one version.
 fn poetry_pin(wanted: &toml::Value) -> bool {
-    let version = wanted.as_str().or_else(|| wanted.get("version").and_then(toml::Value::as_str)).unwrap_or("*");
+    let version =
+        wanted.as_str().or_else(|| wanted.get("version").and_then(toml::Value::as_str)).unwrap_or("*");
     let version = version.trim().trim_start_matches("==").trim();
     version.starts_with(|c: char| c.is_ascii_digit()) && !version.contains(['*', ',', '<', '>'])
 }

@@ -196,7 +196,10 @@ fn python(
     }
     let written = [
         (&["project", "requires-python"][..], "requires-python in pyproject.toml"),
-        (&["tool", "poetry", "dependencies", "python"][..], "tool.poetry.dependencies.python in pyproject.toml"),
+        (
+            &["tool", "poetry", "dependencies", "python"][..],
+            "tool.poetry.dependencies.python in pyproject.toml",
+        ),
     ];
     for (path, from) in written {
         let bounds = at(pyproject, path).and_then(toml::Value::as_str);

@@ -147,7 +147,13 @@ fn one(
             constrain(tree, file, option(line, &["-c", "--constraint"]).unwrap_or_default(), depth, found);
         } else if let Some(target) = option(line, &["-e", "--editable"]) {
             if let Some(name) = egg_name(target) {
-                found.push(Requirement { name, pinned: false, hashed: false, direct: None, file: file.into() });
+                found.push(Requirement {
+                    name,
+                    pinned: false,
+                    hashed: false,
+                    direct: None,
+                    file: file.into(),
+                });
             }
         } else if line.starts_with('-') {
             // An option of pip (an index, a switch) names no package.
@@ -170,12 +176,16 @@ fn include(
     gathered: &mut Gathered,
 ) {
     if depth == 0 {
-        gathered.mistakes.push(format!("{from} includes files more than {DEPTH} deep; the rest was not read."));
+        gathered
+            .mistakes
+            .push(format!("{from} includes files more than {DEPTH} deep; the rest was not read."));
         return;
     }
     match beside(from, included) {
         Some(path) => one(tree, &path, depth - 1, seen, found, gathered),
-        None => gathered.mistakes.push(format!("{from} includes \"{included}\", which is outside the project.")),
+        None => {
+            gathered.mistakes.push(format!("{from} includes \"{included}\", which is outside the project."))
+        }
     }
 }
 
@@ -245,7 +255,8 @@ fn mark_via(comment: &str, found: &mut [Requirement], file: &str) {
         return;
     }
     let by = by.unwrap_or(comment);
-    let direct = by.contains("-r ") || by.contains(".in") || by.contains("(pyproject") || by.contains("(setup");
+    let direct =
+        by.contains("-r ") || by.contains(".in") || by.contains("(pyproject") || by.contains("(setup");
     last.direct = Some(last.direct.unwrap_or(false) || direct);
 }
 

@@ -78,7 +78,8 @@ impl Issue {
 
 /// The issues of `check`: `?: (security.W004) You have not set …` below `WARNINGS:`.
 fn check_issues(lines: &[&str]) -> Vec<Issue> {
-    let Some(start) = lines.iter().rposition(|line| line.contains("System check identified some issues")) else {
+    let Some(start) = lines.iter().rposition(|line| line.contains("System check identified some issues"))
+    else {
         return Vec::new();
     };
     let mut issues = Vec::new();
@@ -111,13 +112,20 @@ pub(super) fn drift(exit: Exit, code: i32, lines: &[&str]) -> Judged {
     let changed = changes(lines);
     if !changed.is_empty() {
         let apps: Vec<String> = changed.iter().map(|(app, _)| app.clone()).collect();
-        let operations: Vec<String> =
-            changed.iter().flat_map(|(app, list)| list.iter().map(move |change| format!("{app}: {change}"))).collect();
-        let summary = format!("drift: models changed without a migration in {}: {}", some(&apps, 5), some(&bare(&changed), 4));
+        let operations: Vec<String> = changed
+            .iter()
+            .flat_map(|(app, list)| list.iter().map(move |change| format!("{app}: {change}")))
+            .collect();
+        let summary = format!(
+            "drift: models changed without a migration in {}: {}",
+            some(&apps, 5),
+            some(&bare(&changed), 4)
+        );
         let shown = words::chosen(operations.iter().map(String::as_str), lines);
         return Judged::failed(cause(summary, "no model changed without a migration", exit, shown, cure));
     }
-    let undefaulted: Vec<&str> = lines.iter().copied().filter(|line| line.contains(" not migrated: ")).collect();
+    let undefaulted: Vec<&str> =
+        lines.iter().copied().filter(|line| line.contains(" not migrated: ")).collect();
     if let Some(first) = undefaulted.first() {
         let summary = format!("drift: {}", first.split(" not migrated: ").next().unwrap_or(first).trim());
         let summary = format!("{summary} has no migration, and needs a default");

@@ -17,9 +17,18 @@ pub(super) fn ruff(exit: Exit, code: i32, lines: &[&str]) -> Judged {
         let unformatted = unformatted.and_then(|line| words::leading_number(line));
         if let Some(files) = unformatted {
             let summary = format!("ruff format: {} would be reformatted", count(files, "file"));
-            let named = lines.iter().filter(|line| line.starts_with("Would reformat: ")).chain(lines.iter().filter(arrow));
+            let named = lines
+                .iter()
+                .filter(|line| line.starts_with("Would reformat: "))
+                .chain(lines.iter().filter(arrow));
             let named = words::chosen(named.copied(), lines);
-            return Judged::failed(cause(summary, "every file formatted", exit, named, "Run ruff format and commit."));
+            return Judged::failed(cause(
+                summary,
+                "every file formatted",
+                exit,
+                named,
+                "Run ruff format and commit.",
+            ));
         }
         if let Some(found) = words::number_after(lines, "Found ") {
             let summary = format!("ruff: {}", count(found, "violation"));
@@ -57,16 +66,20 @@ pub(super) fn is_place(line: &str) -> bool {
         part.is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
     });
     let code = parts.next().and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
-    let rule = code.starts_with(|c: char| c.is_ascii_uppercase()) && code.ends_with(|c: char| c.is_ascii_digit());
-    path.is_some_and(|path| !path.is_empty() && !path.contains(' ')) && numbers && (rule || code == "invalid-syntax")
+    let rule =
+        code.starts_with(|c: char| c.is_ascii_uppercase()) && code.ends_with(|c: char| c.is_ascii_digit());
+    path.is_some_and(|path| !path.is_empty() && !path.contains(' '))
+        && numbers
+        && (rule || code == "invalid-syntax")
 }
 
 pub(super) fn black(exit: Exit, code: i32, lines: &[&str]) -> Judged {
     let told = |what: &str| Judged::inconclusive(format!("black could not run: {what}"));
     let ended = lines.iter().rev().find(|line| line.contains("would be ") || line.contains("would fail"));
-    let named = lines.iter().copied().filter(|line| {
-        line.starts_with("would reformat") || line.starts_with("error: cannot ")
-    });
+    let named = lines
+        .iter()
+        .copied()
+        .filter(|line| line.starts_with("would reformat") || line.starts_with("error: cannot "));
     match code {
         0 if lines.iter().any(|line| line.contains("No Python files are present")) => {
             Judged::inconclusive("black found no Python file to look at")
@@ -75,7 +88,13 @@ pub(super) fn black(exit: Exit, code: i32, lines: &[&str]) -> Judged {
         1 => match ended.and_then(|line| words::leading_number(line)) {
             Some(files) => {
                 let summary = format!("black: {} would be reformatted", count(files, "file"));
-                Judged::failed(cause(summary, "every file formatted", exit, words::chosen(named, lines), "Run black . and commit."))
+                Judged::failed(cause(
+                    summary,
+                    "every file formatted",
+                    exit,
+                    words::chosen(named, lines),
+                    "Run black . and commit.",
+                ))
             }
             None => told(&self::told(lines)),
         },
@@ -85,10 +104,17 @@ pub(super) fn black(exit: Exit, code: i32, lines: &[&str]) -> Judged {
             if broken == 0 {
                 return told(&self::told(lines));
             }
-            let mut shown: Vec<&str> = lines.iter().copied().filter(|line| line.starts_with("error: cannot ")).collect();
+            let mut shown: Vec<&str> =
+                lines.iter().copied().filter(|line| line.starts_with("error: cannot ")).collect();
             shown.extend(lines.iter().copied().filter(|line| line.starts_with("would reformat")));
             let summary = format!("black: {} cannot be parsed", count(broken, "file"));
-            Judged::failed(cause(summary, "every file formatted", exit, words::chosen(shown, lines), "Correct the syntax."))
+            Judged::failed(cause(
+                summary,
+                "every file formatted",
+                exit,
+                words::chosen(shown, lines),
+                "Correct the syntax.",
+            ))
         }
         _ => told(&self::told(lines)),
     }
@@ -114,12 +140,24 @@ pub(super) fn mypy(exit: Exit, code: i32, lines: &[&str]) -> Judged {
         (1, Some(ended)) => {
             let counted = ended.trim_start_matches("Found ").split(" (").next().unwrap_or_default();
             let expected = "no type error";
-            Judged::failed(cause(format!("mypy: {counted}"), expected, exit, words::chosen(errors, lines), ""))
+            Judged::failed(cause(
+                format!("mypy: {counted}"),
+                expected,
+                exit,
+                words::chosen(errors, lines),
+                "",
+            ))
         }
         (2, Some(ended)) if in_sources => {
             let counted = ended.trim_start_matches("Found ").split(" (").next().unwrap_or_default();
             let summary = format!("mypy: {counted}; nothing further was checked");
-            Judged::failed(cause(summary, "no type error", exit, words::chosen(errors, lines), "Correct these first."))
+            Judged::failed(cause(
+                summary,
+                "no type error",
+                exit,
+                words::chosen(errors, lines),
+                "Correct these first.",
+            ))
         }
         _ => {
             let what = errors.last().map_or_else(|| told(lines), |line| (*line).to_owned());
@@ -138,7 +176,11 @@ pub(super) fn told(lines: &[&str]) -> String {
     match (causes.is_empty(), error) {
         // Ruff's causes go from the general to the exact; the last line of all names the key.
         (false, _) => {
-            let last = lines.iter().rev().map(|line| line.trim()).find(|line| line.chars().any(char::is_alphanumeric));
+            let last = lines
+                .iter()
+                .rev()
+                .map(|line| line.trim())
+                .find(|line| line.chars().any(char::is_alphanumeric));
             let mut words: Vec<&str> = causes;
             words.extend(last.filter(|last| !last.starts_with("Cause: ")));
             words.join(": ")

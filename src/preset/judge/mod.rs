@@ -168,7 +168,8 @@ pub fn of_command(run: &str) -> Judge {
     // What only starts another program: `uv run pytest`, `python -m pytest`, `coverage run -m pytest`.
     loop {
         words = match words {
-            ["uv" | "poetry" | "pipenv" | "pdm" | "hatch" | "coverage", "run", rest @ ..] | ["env", rest @ ..] => rest,
+            ["uv" | "poetry" | "pipenv" | "pdm" | "hatch" | "coverage", "run", rest @ ..]
+            | ["env", rest @ ..] => rest,
             [python, "-m", rest @ ..] if program(python).starts_with("python") => rest,
             ["-m", rest @ ..] => rest,
             _ => break,

@@ -34,12 +34,18 @@ pub(super) fn judge(exit: Exit, code: i32, lines: &[&str]) -> Judged {
     let mut facts: Vec<String> = Vec::new();
     if let Some(counts) = &counts {
         facts.extend(
-            counts.parts.iter().filter(|(_, word)| !word.starts_with("warning")).map(|(n, word)| format!("{n} {word}")),
+            counts
+                .parts
+                .iter()
+                .filter(|(_, word)| !word.starts_with("warning"))
+                .map(|(n, word)| format!("{n} {word}")),
         );
     }
     facts.extend(coverage.total.as_ref().map(|total| format!("coverage {total} %")));
     if code == 0 {
-        return nothing_ran(counts.as_ref(), lines).unwrap_or_else(|| Judged::passed(Vec::new())).with_facts(facts);
+        return nothing_ran(counts.as_ref(), lines)
+            .unwrap_or_else(|| Judged::passed(Vec::new()))
+            .with_facts(facts);
     }
     let runner = counts.as_ref().map_or("pytest", |counts| counts.runner);
     let bad = counts.as_ref().is_some_and(|counts| {
@@ -55,10 +61,12 @@ pub(super) fn judge(exit: Exit, code: i32, lines: &[&str]) -> Judged {
     }
     let judged = match (counts, &coverage.unmet) {
         (Some(counts), unmet) if bad => {
-            let more = unmet.as_ref().map(|unmet| format!("; {}", below(&coverage, unmet))).unwrap_or_default();
+            let more =
+                unmet.as_ref().map(|unmet| format!("; {}", below(&coverage, unmet))).unwrap_or_default();
             let summary = format!("{runner}: {}{more}", counts.text());
             let collecting = lines.iter().any(|line| line.contains("during collection"));
-            let cure = if collecting { "A test file cannot be imported: start with its last error." } else { "" };
+            let cure =
+                if collecting { "A test file cannot be imported: start with its last error." } else { "" };
             Judged::failed(cause(summary, "every test passes", exit, failures(lines), cure))
         }
         (Some(_) | None, Some(unmet)) => {
@@ -121,7 +129,13 @@ fn could_not_run(exit: Exit, code: i32, counts: Option<&Counts>, lines: &[&str])
         (4, None) => ("pytest was called wrongly".to_owned(), "Look at run and at addopts."),
         _ => (format!("exit code {code}"), ""),
     };
-    Judged::failed(cause(format!("{runner} could not run: {what}"), "the tests run", exit, words::last(lines), cure))
+    Judged::failed(cause(
+        format!("{runner} could not run: {what}"),
+        "the tests run",
+        exit,
+        words::last(lines),
+        cure,
+    ))
 }
 
 /// pytest's last line: `=== 2 failed, 40 passed in 3.02s ===`.
@@ -138,7 +152,18 @@ fn pytest_counts(lines: &[&str]) -> Option<Counts> {
             .split(", ")
             .map(|part| {
                 let (number, word) = part.split_once(' ')?;
-                let known = ["passed", "failed", "error", "skipped", "xfailed", "xpassed", "deselected", "warning", "rerun", "subtests"];
+                let known = [
+                    "passed",
+                    "failed",
+                    "error",
+                    "skipped",
+                    "xfailed",
+                    "xpassed",
+                    "deselected",
+                    "warning",
+                    "rerun",
+                    "subtests",
+                ];
                 known.iter().any(|known| word.starts_with(known)).then_some(())?;
                 Some((number.parse().ok()?, word.to_owned()))
             })
@@ -152,7 +177,8 @@ fn unittest_counts(lines: &[&str]) -> Option<Counts> {
     let at = lines.iter().rposition(|line| line.starts_with("Ran ") && line.contains(" test"))?;
     let ran = words::leading_number(lines.get(at)?.strip_prefix("Ran ")?)?;
     let ended = lines.iter().skip(at + 1).find(|line| line.starts_with("OK") || line.starts_with("FAILED"));
-    let inside = ended.and_then(|line| line.split_once('(')).map_or("", |(_, rest)| rest.trim_end_matches(')'));
+    let inside =
+        ended.and_then(|line| line.split_once('(')).map_or("", |(_, rest)| rest.trim_end_matches(')'));
     let mut parts: Vec<(usize, String)> = Vec::new();
     let mut other = 0;
     for part in inside.split(", ") {
@@ -187,7 +213,9 @@ fn coverage(lines: &[&str]) -> Coverage {
             found.total = Some(total.trim_end_matches(['%', '.']).to_owned());
         }
         if let Some((_, rest)) = line.split_once("Required test coverage of ") {
-            if let Some((wanted, _)) = rest.split_once('%').filter(|(_, rest)| rest.starts_with(" not reached")) {
+            if let Some((wanted, _)) =
+                rest.split_once('%').filter(|(_, rest)| rest.starts_with(" not reached"))
+            {
                 found.unmet = Some(wanted.to_owned());
             }
         }
@@ -205,7 +233,10 @@ fn coverage(lines: &[&str]) -> Coverage {
 fn failures(lines: &[&str]) -> Vec<String> {
     let summary = lines.iter().rposition(|line| line.contains("short test summary info"));
     if let Some(at) = summary {
-        let named = lines.iter().skip(at + 1).filter(|line| line.starts_with("FAILED ") || line.starts_with("ERROR "));
+        let named = lines
+            .iter()
+            .skip(at + 1)
+            .filter(|line| line.starts_with("FAILED ") || line.starts_with("ERROR "));
         let named: Vec<&str> = named.copied().take(SHOWN / 2).collect();
         // What was said of the first failures: pytest marks those lines with an E.
         let said = lines.iter().filter(|line| line.starts_with("E  ")).copied().take(SHOWN - named.len());
@@ -221,7 +252,11 @@ fn failures(lines: &[&str]) -> Vec<String> {
         if line.starts_with("FAIL: ") || line.starts_with("ERROR: ") {
             shown.push(line);
             open = true;
-        } else if open && !line.is_empty() && !line.starts_with([' ', '-', '=']) && !line.starts_with("Traceback") {
+        } else if open
+            && !line.is_empty()
+            && !line.starts_with([' ', '-', '='])
+            && !line.starts_with("Traceback")
+        {
             // Of a chain of exceptions the last one stands for all.
             match shown.last() {
                 Some(last) if !last.starts_with("FAIL: ") && !last.starts_with("ERROR: ") => {

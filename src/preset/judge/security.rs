@@ -12,7 +12,13 @@ const NAMED: usize = 5;
 pub(super) fn bandit(exit: Exit, code: i32, lines: &[&str]) -> Judged {
     let skipped_at = lines.iter().rposition(|line| line.starts_with("Files skipped ("));
     let skipped: Vec<String> = skipped_at
-        .map(|at| lines.iter().skip(at + 1).take_while(|line| line.starts_with(['\t', ' '])).map(|line| line.trim().to_owned()))
+        .map(|at| {
+            lines
+                .iter()
+                .skip(at + 1)
+                .take_while(|line| line.starts_with(['\t', ' ']))
+                .map(|line| line.trim().to_owned())
+        })
         .into_iter()
         .flatten()
         .collect();
@@ -27,7 +33,8 @@ pub(super) fn bandit(exit: Exit, code: i32, lines: &[&str]) -> Judged {
         1 if !issues.is_empty() => {
             let levels = severities(lines);
             let number = levels.iter().map(|(_, number)| number).sum::<usize>().max(issues.len());
-            let levels: Vec<String> = levels.iter().map(|(level, number)| format!("{number} {level}")).collect();
+            let levels: Vec<String> =
+                levels.iter().map(|(level, number)| format!("{number} {level}")).collect();
             let levels = if levels.is_empty() { String::new() } else { format!(" ({})", levels.join(", ")) };
             let summary = format!("bandit: {}{levels}", count(number, "issue"));
             let mut shown: Vec<String> = Vec::new();
@@ -74,7 +81,8 @@ pub(super) fn pip_audit(exit: Exit, code: i32, lines: &[&str]) -> Judged {
         .filter(|(_, reason)| !reason.starts_with("distribution marked as editable"))
         .map(|(name, _)| name.clone())
         .collect();
-    let announced = lines.iter().find(|line| line.starts_with("Found ") && line.contains(" known vulnerabilit"));
+    let announced =
+        lines.iter().find(|line| line.starts_with("Found ") && line.contains(" known vulnerabilit"));
     if !report.vulnerable.is_empty() || announced.is_some() {
         let packages: BTreeSet<&String> = report.vulnerable.iter().map(|(name, _)| name).collect();
         let names: Vec<String> = packages.iter().map(|name| (*name).clone()).collect();
@@ -86,7 +94,8 @@ pub(super) fn pip_audit(exit: Exit, code: i32, lines: &[&str]) -> Judged {
         let whose = if names.is_empty() { String::new() } else { format!(": {}", some(&names, NAMED)) };
         let shown = words::chosen(report.vulnerable.iter().map(|(_, line)| line.as_str()), lines);
         let summary = format!("pip-audit: {what}{whose}");
-        let cure = "Update these packages to a fixed version, or name the advisory in --ignore-vuln with a reason.";
+        let cure =
+            "Update these packages to a fixed version, or name the advisory in --ignore-vuln with a reason.";
         let judged = Judged::failed(cause(summary, "no known vulnerability", exit, shown, cure));
         return match unchecked.len() {
             0 => judged,

@@ -174,7 +174,8 @@ fn a_report_of_secrets_that_lost_its_beginning_still_fails() {
 #[test]
 fn a_signal_is_a_failure_whatever_the_judge() {
     for kind in [Judge::ExitCode, Judge::PipAudit, Judge::Bandit, Judge::Pytest, Judge::Drift] {
-        let judged = judge(kind, Exit { code: None, signal: Some(9) }, &lines("No known vulnerabilities found"));
+        let judged =
+            judge(kind, Exit { code: None, signal: Some(9) }, &lines("No known vulnerabilities found"));
         let Verdict::Failed(cause) = judged.verdict else { panic!("{kind:?}") };
         assert!(cause.summary.contains("SIGKILL") && cause.cure.contains("memory"), "{cause:?}");
     }

@@ -5,8 +5,13 @@ use crate::domain::plan::Cause;
 
 /// The last lines that say something, oldest first.
 pub(super) fn last(lines: &[&str]) -> Vec<String> {
-    let mut kept: Vec<String> =
-        lines.iter().rev().filter(|line| says_something(line)).take(SHOWN).map(|line| (*line).to_owned()).collect();
+    let mut kept: Vec<String> = lines
+        .iter()
+        .rev()
+        .filter(|line| says_something(line))
+        .take(SHOWN)
+        .map(|line| (*line).to_owned())
+        .collect();
     kept.reverse();
     kept
 }
@@ -87,16 +92,21 @@ pub(super) fn traceback(lines: &[&str]) -> Option<Traceback> {
     let is_frame = |line: &&str| line.trim_start().starts_with("File \"");
     let own = |line: &&str| {
         is_frame(line)
-            && !["site-packages", "/lib/python", "<frozen", "dist-packages"].iter().any(|word| line.contains(word))
+            && !["site-packages", "/lib/python", "<frozen", "dist-packages"]
+                .iter()
+                .any(|word| line.contains(word))
     };
-    let at = frames.iter().rposition(|line| own(line)).or_else(|| frames.iter().rposition(|line| is_frame(line)));
+    let at =
+        frames.iter().rposition(|line| own(line)).or_else(|| frames.iter().rposition(|line| is_frame(line)));
     let mut shown: Vec<String> = Vec::new();
     if let Some(at) = at {
         shown.extend(frames.iter().skip(at).take(2).map(|line| line.trim().to_owned()));
     }
     // A SyntaxError's own place stands below the frames, and an exception's message may have several lines.
     shown.push(exception.clone());
-    shown.extend(block.iter().skip(end + 1).take_while(|line| !line.is_empty()).take(4).map(|line| (*line).to_owned()));
+    shown.extend(
+        block.iter().skip(end + 1).take_while(|line| !line.is_empty()).take(4).map(|line| (*line).to_owned()),
+    );
     Some(Traceback { exception, lines: shown })
 }
 

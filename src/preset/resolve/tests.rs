@@ -121,11 +121,16 @@ fn a_project_with_everything_gets_everything() {
 #[test]
 fn a_step_of_ones_own_changes_only_what_it_writes() {
     let before = resolved("", &everything());
-    let after = resolved("[[stage]]\nname = \"test\"\ntimeout = \"2m\"\nenv = { A = \"1\" }\n", &everything());
+    let after =
+        resolved("[[stage]]\nname = \"test\"\ntimeout = \"2m\"\nenv = { A = \"1\" }\n", &everything());
     let (old, new) = (stage(&before, "test"), stage(&after, "test"));
     assert_eq!(new.timeout, crate::domain::time::Millis::minutes(2));
-    assert_eq!((&new.work, &new.needs, &new.services, &new.group), (&old.work, &old.needs, &old.services, &old.group));
-    let run_only = resolved("[[stage]]\nname = \"test\"\nrun = \"pytest -x\"\nservices = []\n", &everything());
+    assert_eq!(
+        (&new.work, &new.needs, &new.services, &new.group),
+        (&old.work, &old.needs, &old.services, &old.group)
+    );
+    let run_only =
+        resolved("[[stage]]\nname = \"test\"\nrun = \"pytest -x\"\nservices = []\n", &everything());
     assert_eq!(run(&run_only, "test"), ("pytest -x", RunPlace::Candidate, Judge::Pytest));
     assert_eq!(stage(&run_only, "test").services, Vec::<Service>::new());
 }
@@ -148,7 +153,10 @@ fn a_group_is_replaced_or_removed_whole() {
     assert_eq!(needs(&replaced, "candidate"), ["install", "lint", "bandit", "pip-audit", "secrets"]);
     assert_eq!(stage(&replaced, "lint").group, "lint");
     let removed = resolved("[[stage]]\nname = \"security\"\nenabled = false\n", &everything());
-    assert_eq!(needs(&removed, "candidate"), ["install", "ruff", "ruff-format", "flake8", "black", "isort", "mypy"]);
+    assert_eq!(
+        needs(&removed, "candidate"),
+        ["install", "ruff", "ruff-format", "flake8", "black", "isort", "mypy"]
+    );
     let none = resolved("[[stage]]\nname = \"lint\"\nrun = \"make lint\"\n", &plain_requirements());
     assert_eq!(needs(&none, "candidate"), ["install", "lint"]);
     let migrations = resolved("[[stage]]\nname = \"migrations\"\nrun = \"make m\"\n", &everything());
@@ -202,17 +210,44 @@ fn the_builds_environment_reaches_what_runs_in_the_candidate() {
 #[test]
 fn what_only_shows_with_the_project_is_said_with_its_place() {
     let cases = [
-        ("[[stage]]\nname = \"a\"\nrun = \"x\"\nneeds = [\"instal\"]\n", "4:10: the stage \"a\" needs \"instal\", which does not exist. Did you mean \"install\"?"),
-        ("[[stage]]\nname = \"a\"\nrun = \"x\"\nneeds = [\"mypy\"]\n", "4:10: the stage \"a\" needs \"mypy\", which does not exist. The project does not use it"),
-        ("[[stage]]\nname = \"a\"\nrun = \"x\"\nneeds = [\"b\"]\n[[stage]]\nname = \"b\"\nrun = \"x\"\nneeds = [\"a\"]\n", "4:10: stages need each other in a circle: a needs b needs a."),
-        ("[[stage]]\nname = \"install\"\nneeds = [\"test\"]\n", "3:10: stages need each other in a circle: install needs test needs candidate needs install."),
+        (
+            "[[stage]]\nname = \"a\"\nrun = \"x\"\nneeds = [\"instal\"]\n",
+            "4:10: the stage \"a\" needs \"instal\", which does not exist. Did you mean \"install\"?",
+        ),
+        (
+            "[[stage]]\nname = \"a\"\nrun = \"x\"\nneeds = [\"mypy\"]\n",
+            "4:10: the stage \"a\" needs \"mypy\", which does not exist. The project does not use it",
+        ),
+        (
+            "[[stage]]\nname = \"a\"\nrun = \"x\"\nneeds = [\"b\"]\n[[stage]]\nname = \"b\"\nrun = \"x\"\nneeds = [\"a\"]\n",
+            "4:10: stages need each other in a circle: a needs b needs a.",
+        ),
+        (
+            "[[stage]]\nname = \"install\"\nneeds = [\"test\"]\n",
+            "3:10: stages need each other in a circle: install needs test needs candidate needs install.",
+        ),
         ("[[stage]]\nname = \"docs\"\ntimeout = \"1m\"\n", "2:8: the stage \"docs\" has no command."),
-        ("[[stage]]\nname = \"mypy\"\ntimeout = \"1m\"\n", "2:8: this project has no step \"mypy\" that could be changed."),
-        ("[[stage]]\nname = \"migrations\"\ntimeout = \"1m\"\n", "2:8: \"migrations\" is a group of steps; a stage of its name needs a command. Write run = \"…\" to replace the group, enabled = false to remove it, or a [[stage]] for one of its steps: drift, inspect, migrate-empty."),
-        ("[[stage]]\nname = \"candidate\"\nrun = \"make\"\n", "3:7: the step \"candidate\" has work of its own"),
-        ("[[stage]]\nname = \"inspect\"\nin = \"source\"\n", "3:6: the step \"inspect\" has a place of its own"),
+        (
+            "[[stage]]\nname = \"mypy\"\ntimeout = \"1m\"\n",
+            "2:8: this project has no step \"mypy\" that could be changed.",
+        ),
+        (
+            "[[stage]]\nname = \"migrations\"\ntimeout = \"1m\"\n",
+            "2:8: \"migrations\" is a group of steps; a stage of its name needs a command. Write run = \"…\" to replace the group, enabled = false to remove it, or a [[stage]] for one of its steps: drift, inspect, migrate-empty.",
+        ),
+        (
+            "[[stage]]\nname = \"candidate\"\nrun = \"make\"\n",
+            "3:7: the step \"candidate\" has work of its own",
+        ),
+        (
+            "[[stage]]\nname = \"inspect\"\nin = \"source\"\n",
+            "3:6: the step \"inspect\" has a place of its own",
+        ),
         ("[[stage]]\nname = \"release\"\nrun = \"x\"\n", "2:8: \"release\" is what the pipeline ends in"),
-        ("[[stage]]\nname = \"a\"\nrun = \"x\"\nin = \"candidate\"\nneeds = []\n", "2:8: the stage \"a\" runs in the candidate but does not need it."),
+        (
+            "[[stage]]\nname = \"a\"\nrun = \"x\"\nin = \"candidate\"\nneeds = []\n",
+            "2:8: the stage \"a\" runs in the candidate but does not need it.",
+        ),
         ("[[stage]]\nname = \"candidate\"\nenabled = false\n", "runs in the candidate but does not need it."),
     ];
     for (text, expected) in cases {
@@ -221,8 +256,14 @@ fn what_only_shows_with_the_project_is_said_with_its_place() {
     }
     let nothing = Memory::default();
     assert!(refused("", &nothing).contains("there is nothing to do"));
-    assert!(refused("[project]\nkind = \"django\"\n", &nothing).contains("2:8: kind = \"django\", but there is no manage.py."));
-    assert!(refused("[[stage]]\nname = \"a\"\nrun = \"x\"\nin = \"candidate\"\n", &nothing).contains("needs \"candidate\", which does not exist"));
+    assert!(
+        refused("[project]\nkind = \"django\"\n", &nothing)
+            .contains("2:8: kind = \"django\", but there is no manage.py.")
+    );
+    assert!(
+        refused("[[stage]]\nname = \"a\"\nrun = \"x\"\nin = \"candidate\"\n", &nothing)
+            .contains("needs \"candidate\", which does not exist")
+    );
 }
 
 #[test]
@@ -243,7 +284,10 @@ fn a_manage_py_in_a_subfolder_is_run_from_there() {
         ("src/manage.py", MANAGE),
         ("src/deeper/example/manage.py", ""),
         ("node_modules/manage.py", ""),
-        ("pyproject.toml", "[project]\nname='x'\ndependencies=['django', 'coverage']\n[tool.coverage.run]\nparallel=true\n"),
+        (
+            "pyproject.toml",
+            "[project]\nname='x'\ndependencies=['django', 'coverage']\n[tool.coverage.run]\nparallel=true\n",
+        ),
         ("src/shop/tests.py", ""),
     ]);
     let resolved = resolved("[project]\nsettings = \"harbor.prod\"\n", &tree);
@@ -285,7 +329,14 @@ fn tests_on_sqlite_beside_postgresql_are_a_finding() {
 #[test]
 fn directory_names_become_valid_names() {
     let long = "a".repeat(39) + "-b";
-    let cases = [("harbor", "harbor"), ("Harbor_Shop.git", "harbor-shop"), ("--x--", "x"), ("…", "project"), ("", "project"), (&long, &"a".repeat(39))];
+    let cases = [
+        ("harbor", "harbor"),
+        ("Harbor_Shop.git", "harbor-shop"),
+        ("--x--", "x"),
+        ("…", "project"),
+        ("", "project"),
+        (&long, &"a".repeat(39)),
+    ];
     for (directory, name) in cases {
         assert_eq!(name_from(directory), name);
     }
