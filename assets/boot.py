@@ -1,7 +1,8 @@
-# Starts a Django application the way a server does and asks it one request, in this process. Fed to
-# `manage.py shell -c` on standard input; answers as JSON between sentinels.
+# Starts a Django application the way a server does and asks it one request, in this process. Run by
+# `manage.py shell -c`; answers as JSON in the file $TOWPATH_ANSWER.
 import importlib
 import json
+import os
 
 
 def _towpath_sentence(error):
@@ -53,4 +54,5 @@ def _towpath_boot():
     return answer
 
 
-print("\n<<towpath " + json.dumps(_towpath_boot()) + " towpath>>", flush=True)
+with open(os.environ["TOWPATH_ANSWER"], "w") as _towpath_answer:
+    json.dump(_towpath_boot(), _towpath_answer)

@@ -1,5 +1,5 @@
-# What migrations a Django project carries, as JSON between sentinels, without a database. Fed to
-# `manage.py shell -c` on standard input. Works on Django 3.2 to 6.x.
+# What migrations a Django project carries, as JSON in the file $TOWPATH_ANSWER, without a database. Run
+# by `manage.py shell -c`. Works on Django 3.2 to 6.x.
 import hashlib
 import importlib
 import json
@@ -79,4 +79,5 @@ def _towpath_migrations():
 
 import importlib.util  # noqa: E402  (find_spec; `import importlib` alone does not promise it)
 
-print("\n<<towpath " + json.dumps(_towpath_migrations()) + " towpath>>", flush=True)
+with open(os.environ["TOWPATH_ANSWER"], "w") as _towpath_answer:
+    json.dump(_towpath_migrations(), _towpath_answer)

@@ -1,4 +1,4 @@
-# What a Django project's settings say, as JSON between sentinels. Fed to `manage.py shell -c` on standard input,
+# What a Django project's settings say, as JSON in the file $TOWPATH_ANSWER. Run by `manage.py shell -c`,
 # so that whatever manage.py does before (a .env file, a default settings module) has been done. No secret is
 # printed: of databases only engine, host, port, user and name.
 import json
@@ -32,4 +32,5 @@ def _towpath_settings():
     }
 
 
-print("\n<<towpath " + json.dumps(_towpath_settings()) + " towpath>>", flush=True)
+with open(os.environ["TOWPATH_ANSWER"], "w") as _towpath_answer:
+    json.dump(_towpath_settings(), _towpath_answer)

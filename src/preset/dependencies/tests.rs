@@ -144,3 +144,91 @@ fn broken_files_are_named() {
     assert_eq!(found.mistakes.len(), 2);
     assert!(found.mistakes[1].starts_with("uv.lock is not TOML: "), "{:?}", found.mistakes);
 }
+
+// What uv, Poetry, Pipenv and pip-compile really wrote, without files, hashes and hosts.
+
+#[test]
+fn uv_locks_are_read() {
+    let found = detected(&[
+        ("uv.lock", include_str!("fixtures/uv.lock")),
+        ("pyproject.toml", include_str!("fixtures/uv.pyproject.toml")),
+    ]);
+    assert_eq!(found.manager, Manager::Uv);
+    // tzdata and colorama come with markers for Windows; the lock has them nevertheless.
+    for name in ["django", "asgiref", "sqlparse", "psycopg2-binary"] {
+        assert!(found.production.contains(name), "{name}: {found:?}");
+    }
+    for name in ["ruff", "pytest-django", "pytest", "pylint", "isort"] {
+        assert!(found.development.contains(name) && !found.production.contains(name), "{name}: {found:?}");
+    }
+    let direct: Vec<&str> = found.direct.keys().map(String::as_str).collect();
+    assert_eq!(direct, ["django", "psycopg2-binary", "pylint", "pytest-django", "ruff"]);
+    assert_eq!((found.floating.len(), found.python.as_deref()), (0, Some("3.11")));
+}
+
+#[test]
+fn poetry_locks_are_read() {
+    let found = detected(&[
+        ("poetry.lock", include_str!("fixtures/poetry.lock")),
+        ("pyproject.toml", include_str!("fixtures/poetry.pyproject.toml")),
+    ]);
+    assert_eq!(found.manager, Manager::Poetry);
+    for name in ["django", "asgiref", "gunicorn"] {
+        assert!(found.production.contains(name), "{name}: {found:?}");
+    }
+    assert!(found.development.contains("astroid") && !found.production.contains("astroid"));
+    let direct: Vec<&str> = found.direct.keys().map(String::as_str).collect();
+    assert_eq!(direct, ["django", "gunicorn", "pylint"]);
+    assert_eq!((found.floating.len(), found.python.as_deref()), (0, Some("3.11")));
+}
+
+/// Locks of older Poetry say less: the groups follow from what the project asks for, or from the category.
+#[test]
+fn older_poetry_locks_are_read() {
+    let asked =
+        "[tool.poetry.dependencies]\npython='^3.9'\nDjango='*'\n[tool.poetry.dev-dependencies]\npytest='*'\n";
+    let bare = "[[package]]\nname='django'\n[package.dependencies]\nasgiref='*'\n[[package]]\nname='asgiref'\n\
+                [[package]]\nname='pytest'\n[package.dependencies]\npluggy='*'\n[[package]]\nname='pluggy'\n";
+    let found = detected(&[("poetry.lock", bare), ("pyproject.toml", asked)]);
+    assert_eq!(set(&found.production), ["asgiref", "django"]);
+    assert_eq!(set(&found.development), ["pluggy", "pytest"]);
+    let category = "[[package]]\nname='django'\ncategory='main'\n[[package]]\nname='x'\ncategory='dev'\n";
+    let found = detected(&[("poetry.lock", category), ("pyproject.toml", asked)]);
+    assert!(found.production.contains("django") && found.development.contains("x"));
+}
+
+#[test]
+fn pipenv_locks_are_read() {
+    let found = detected(&[
+        ("Pipfile.lock", include_str!("fixtures/Pipfile.lock")),
+        ("Pipfile", include_str!("fixtures/Pipfile")),
+    ]);
+    assert_eq!(found.manager, Manager::Pipenv);
+    assert_eq!(set(&found.production), ["asgiref", "django", "sqlparse"]);
+    assert!(found.development.contains("click"));
+    let direct: Vec<&str> = found.direct.keys().map(String::as_str).collect();
+    assert_eq!(direct, ["black", "django"]);
+    assert_eq!(found.python.as_deref(), Some("3.11"));
+}
+
+#[test]
+fn compiled_requirements_are_read() {
+    let both = [
+        ("requirements.txt", include_str!("fixtures/requirements.txt")),
+        ("requirements-dev.txt", include_str!("fixtures/requirements-dev.txt")),
+    ];
+    let sources = [
+        ("requirements.in", include_str!("fixtures/requirements.in")),
+        ("requirements-dev.in", include_str!("fixtures/requirements-dev.in")),
+    ];
+    // What is direct is told by the sources where they are there, else by pip-compile's own comments.
+    for files in [both.to_vec(), [both, sources].concat()] {
+        let found = detected(&files);
+        assert!(matches!(found.manager, Manager::Requirements { hashed: true, .. }), "{:?}", found.manager);
+        let direct: Vec<&str> = found.direct.keys().map(String::as_str).collect();
+        assert_eq!(direct, ["django", "pylint", "pymysql", "pytest"]);
+        // isort came along with pylint: no sign that the project sorts its imports with it.
+        assert!(found.has("isort") && found.has("cryptography"));
+        assert_eq!(found.floating, Vec::<String>::new());
+    }
+}

@@ -300,6 +300,21 @@ fn a_manage_py_in_a_subfolder_is_run_from_there() {
 }
 
 #[test]
+fn pytest_starts_where_it_finds_the_project() {
+    let packages = "django==5\npytest-django==4\npytest-cov==7\n";
+    let mut tree = Memory::from_iter([
+        ("src/manage.py", MANAGE),
+        ("src/shop/tests.py", ""),
+        ("requirements.txt", packages),
+        (".coveragerc", ""),
+    ]);
+    let command = |tree: &Memory| run(&resolved("", tree), "test").0.to_owned();
+    assert_eq!(command(&tree), "cd src && pytest --cov --cov-config=../.coveragerc");
+    tree.0.insert("pytest.ini".into(), b"[pytest]\naddopts = -q --cov=shop\n".to_vec());
+    assert_eq!(command(&tree), "pytest");
+}
+
+#[test]
 fn a_configured_tool_that_is_not_installed_is_a_finding() {
     let mut tree = plain_requirements();
     tree.0.insert(".flake8".into(), b"[flake8]\n".to_vec());

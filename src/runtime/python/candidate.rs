@@ -23,7 +23,8 @@ use super::interpreter::{self, Interpreter};
 use super::locked::Scope;
 use super::manifest::{self, Altered, Manifest};
 use super::source;
-use super::standin::{CommandLine, Done, Workbench};
+use crate::runtime::command::CommandLine;
+use crate::runtime::workbench::{Done, Workbench};
 
 /// Changes when artifacts are built in another way: then the same inputs are other inputs.
 const FORMAT: u32 = 1;
@@ -59,7 +60,8 @@ pub async fn run(bench: &mut Workbench, build: &Build) -> anyhow::Result<Done> {
 pub fn verify(directory: &Path) -> Result<ArtifactId, Altered> {
     let altered = |path: &str, why: String| Altered { path: path.to_owned(), why };
     let read = |name: &str| {
-        fs::read_to_string(directory.join(name)).map_err(|error| altered(name, format!("can't be read: {error}")))
+        fs::read_to_string(directory.join(name))
+            .map_err(|error| altered(name, format!("can't be read: {error}")))
     };
     let built: Built = serde_json::from_str(&read(MARKER)?)
         .map_err(|error| altered(MARKER, format!("can't be read: {error}")))?;
@@ -67,7 +69,8 @@ pub fn verify(directory: &Path) -> Result<ArtifactId, Altered> {
     if manifest::identity(&text) != built.artifact.id {
         return Err(altered("manifest", "was changed".to_owned()));
     }
-    let now = Manifest::measure(directory).map_err(|error| altered(".", format!("can't be read: {error:#}")))?;
+    let now =
+        Manifest::measure(directory).map_err(|error| altered(".", format!("can't be read: {error:#}")))?;
     now.differs_from(&text).map_or(Ok(built.artifact.id), Err)
 }
 
@@ -119,7 +122,8 @@ async fn candidate(bench: &mut Workbench, build: &Build, output: &mut Output) ->
         bytes: measured.bytes(),
         files: measured.files(),
     };
-    fs::write(directory.join("manifest"), measured.text()).context("could not write the artifact's manifest")?;
+    fs::write(directory.join("manifest"), measured.text())
+        .context("could not write the artifact's manifest")?;
     let commit = setting.commit.0.clone();
     let built = Built { format: FORMAT, artifact, commit, interpreter, facts, findings };
     let text = serde_json::to_string_pretty(&built).context("the artifact's marker as JSON")?;
@@ -157,7 +161,11 @@ fn inputs_hash(build: &Build, tree: &str, lock: &str, interpreter: &Interpreter)
 
 /// An artifact that is there, finished and unaltered. An altered one is moved aside and said: a release may
 /// still point to it, so it is neither mended nor thrown away.
-async fn reusable(bench: &mut Workbench, directory: &Path, output: &mut Output) -> anyhow::Result<Option<Built>> {
+async fn reusable(
+    bench: &mut Workbench,
+    directory: &Path,
+    output: &mut Output,
+) -> anyhow::Result<Option<Built>> {
     let Ok(text) = fs::read_to_string(directory.join(MARKER)) else {
         if directory.exists() {
             bench.say("An artifact that was not finished is built again.");
@@ -177,7 +185,8 @@ async fn reusable(bench: &mut Workbench, directory: &Path, output: &mut Output) 
             fs::rename(directory, &aside)
                 .with_context(|| format!("could not move an altered artifact to {}", aside.display()))?;
             let name = directory.file_name().unwrap_or_default().to_string_lossy();
-            let title = format!("The artifact that was built before was altered ({altered}) and is built again.");
+            let title =
+                format!("The artifact that was built before was altered ({altered}) and is built again.");
             bench.say(&title);
             output.findings.push(Finding {
                 id: format!("ARTIFACT-ALTERED:{}", name.get(..12).unwrap_or(&name)),
@@ -214,15 +223,20 @@ async fn make(
     locked.fill(bench, interpreter, &venv, Scope::Production, freeze.as_deref(), findings).await?;
     let count = environment::freeze(&venv)?.len();
     facts.push(format!("{count} production package{}", if count == 1 { "" } else { "s" }));
-    if app.join("src").is_dir() && !app.join("src/manage.py").is_file() && app.join("pyproject.toml").is_file() {
+    if app.join("src").is_dir()
+        && !app.join("src/manage.py").is_file()
+        && app.join("pyproject.toml").is_file()
+    {
         // A project laid out under `src/` expects to be installed. Relative to site-packages: the artifact is
         // brought to other places, and the path goes with it.
         let site = environment::site_packages(&venv)?;
-        fs::write(site.join("towpath_app.pth"), "../../../../app/src\n").context("could not write towpath_app.pth")?;
+        fs::write(site.join("towpath_app.pth"), "../../../../app/src\n")
+            .context("could not write towpath_app.pth")?;
     }
 
     if setting.kind == ProjectKind::Django {
-        let place = Place { python: environment::python(&venv), cwd: app.clone(), env: build_env(bench, build) };
+        let place =
+            Place { python: environment::python(&venv), cwd: app.clone(), env: build_env(bench, build) };
         if build.artifact.collectstatic {
             collect_static(bench, &place, &app, facts, findings).await?;
         } else {
@@ -261,21 +275,27 @@ async fn collect_static(
         facts.push("no STATIC_ROOT".to_owned());
         return strays(bench, app, &before, None, findings);
     };
-    let cwd = django::manage_py(app).and_then(|path| path.parent().map(Path::to_owned)).unwrap_or(app.to_owned());
+    let cwd =
+        django::manage_py(app).and_then(|path| path.parent().map(Path::to_owned)).unwrap_or(app.to_owned());
     let root = normal(&cwd.join(&root));
     if !root.starts_with(normal(app)) || root == normal(app) {
         findings.push(Finding {
             id: "STATIC-OUTSIDE".to_owned(),
             severity: Severity::Warning,
-            title: format!("STATIC_ROOT is {}, outside of the project: the artifact has no static files.", root.display()),
-            cure: "Set STATIC_ROOT to a directory under BASE_DIR, e.g. BASE_DIR / \"staticfiles\".".to_owned(),
+            title: format!(
+                "STATIC_ROOT is {}, outside of the project: the artifact has no static files.",
+                root.display()
+            ),
+            cure: "Set STATIC_ROOT to a directory under BASE_DIR, e.g. BASE_DIR / \"staticfiles\"."
+                .to_owned(),
         });
         facts.push("static files outside".to_owned());
         return strays(bench, app, &before, None, findings);
     }
     let ended = bench.run(place.manage(&["collectstatic", "--noinput", "--verbosity", "1"])).await?;
     if !ended.success() {
-        let what = django::exception(&ended.tail).or(ended.tail.last().map(String::as_str)).unwrap_or("").to_owned();
+        let what =
+            django::exception(&ended.tail).or(ended.tail.last().map(String::as_str)).unwrap_or("").to_owned();
         let mut cause: Cause = ended.cause(format!("collectstatic: {what}"));
         cause.cure = django::cure(&what);
         return Err(cause.into());
@@ -311,7 +331,9 @@ fn strays(
         findings.push(Finding {
             id: format!("BUILD-STRAY:{first}"),
             severity: Severity::Note,
-            title: format!("Loading the settings writes {first} into the project's directory; it does not ship."),
+            title: format!(
+                "Loading the settings writes {first} into the project's directory; it does not ship."
+            ),
             cure: "Write logs and data to a directory that an environment variable names.".to_owned(),
         });
     }
@@ -319,7 +341,12 @@ fn strays(
 }
 
 /// Bytecode that does not depend on times, so that the same inputs give the same bytes.
-async fn compile(bench: &mut Workbench, venv: &Path, app: &Path, findings: &mut Vec<Finding>) -> Result<(), Halt> {
+async fn compile(
+    bench: &mut Workbench,
+    venv: &Path,
+    app: &Path,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Halt> {
     let python = environment::python(venv).display().to_string();
     let site = environment::site_packages(venv)?;
     for (directory, ours) in [(site.as_path(), false), (app, true)] {

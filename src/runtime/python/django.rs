@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::plan::Cause;
 
 use super::halt::Halt;
-use super::standin::{CommandLine, Ended, Workbench};
+use crate::runtime::command::{CommandLine, Ended};
+use crate::runtime::workbench::Workbench;
 
 /// Asks settings; see [`Settings`].
 const SETTINGS: &str = include_str!("../../../assets/settings.py");
@@ -17,8 +19,9 @@ const SETTINGS: &str = include_str!("../../../assets/settings.py");
 /// Names under which projects read Django's secret key.
 pub const SECRET_KEYS: [&str; 3] = ["SECRET_KEY", "DJANGO_SECRET_KEY", "DJANGO_SECRETKEY"];
 
-/// How one of our scripts is fed: `manage.py shell < file` breaks when standard input is slow.
-const FEED: &str = "import sys; exec(sys.stdin.read(), {'__name__': 'towpath'})";
+/// How one of our scripts is run: `manage.py shell < file` breaks when standard input is slow, and Django itself,
+/// settings and apps print to standard output what they like; so both script and answer are files.
+const FEED: &str = "import os; exec(open(os.environ['TOWPATH_SCRIPT']).read(), {'__name__': 'towpath'})";
 
 /// What a project's settings say.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -85,31 +88,33 @@ impl Place {
         let line = CommandLine::new(self.python.display().to_string());
         let line = match manage_py(&self.cwd) {
             Some(path) => line.arg(path.display().to_string()).cwd(path.parent().unwrap_or(&self.cwd)),
-            None => line.args(["-m", "django"]).cwd(&self.cwd).env("PYTHONPATH", self.cwd.display().to_string()),
+            None => {
+                line.args(["-m", "django"]).cwd(&self.cwd).env("PYTHONPATH", self.cwd.display().to_string())
+            }
         };
         line.args(args.iter().copied()).envs(self.env.clone())
     }
 
-    /// Runs one of our scripts inside the project and reads what it prints between the sentinels; `None` when it
-    /// printed nothing, with how it ended.
+    /// Runs one of our scripts inside the project and reads its answer; where it gave none, how it ended.
     ///
     /// # Errors
-    /// When it can't be started.
+    /// When it can't be started, or its files can't be written.
     pub async fn ask<T: DeserializeOwned>(
         &self,
         bench: &mut Workbench,
         script: &str,
     ) -> anyhow::Result<Result<T, Ended>> {
-        let line = self.manage(&["shell", "-c", FEED]).capture().stdin(script);
-        let mut ended = bench.run(line).await?;
-        let stdout = ended.stdout.take().unwrap_or_default();
-        Ok(match between_sentinels(&stdout).and_then(|json| serde_json::from_str(json).ok()) {
-            Some(answer) => Ok(answer),
-            None => {
-                ended.tail.extend(stdout.lines().rev().take(20).map(str::to_owned).collect::<Vec<_>>().into_iter().rev());
-                Err(ended)
-            }
-        })
+        let (asked, answered) =
+            (bench.work().join("towpath-ask.py"), bench.work().join("towpath-answer.json"));
+        std::fs::write(&asked, script).with_context(|| format!("could not write {}", asked.display()))?;
+        let _ = std::fs::remove_file(&answered);
+        let line = self
+            .manage(&["shell", "-c", FEED])
+            .env("TOWPATH_SCRIPT", asked.display().to_string())
+            .env("TOWPATH_ANSWER", answered.display().to_string());
+        let ended = bench.run(line).await?;
+        let answer = std::fs::read(&answered).ok().and_then(|json| serde_json::from_slice(&json).ok());
+        Ok(answer.ok_or(ended))
     }
 
     /// Asks the project's settings.
@@ -141,18 +146,14 @@ pub fn manage_py(project: &Path) -> Option<PathBuf> {
     below.into_iter().next()
 }
 
-fn between_sentinels(stdout: &str) -> Option<&str> {
-    let (_, rest) = stdout.rsplit_once("<<towpath ")?;
-    rest.split_once(" towpath>>").map(|(json, _)| json)
-}
-
 /// The last line of a traceback: `ModuleNotFoundError: No module named 'x'`.
 #[must_use]
 pub fn exception(lines: &[String]) -> Option<&str> {
     lines.iter().rev().map(String::as_str).find(|line| {
         let name = line.split([':', ' ']).next().unwrap_or_default();
         let last = name.rsplit('.').next().unwrap_or(name);
-        let named = ["Error", "Exception", "Warning", "Interrupt", "Exit", "Configured", "DoesNotExist", "NotFound"];
+        let named =
+            ["Error", "Exception", "Warning", "Interrupt", "Exit", "Configured", "DoesNotExist", "NotFound"];
         line.starts_with(|letter: char| letter.is_ascii_alphabetic())
             && name.chars().all(|letter| letter.is_alphanumeric() || "._".contains(letter))
             && last.starts_with(|letter: char| letter.is_ascii_uppercase())
@@ -180,7 +181,9 @@ pub fn cure(exception: &str) -> String {
              development dependencies to the production ones and lock again; if not, don't import it there."
         );
     }
-    if exception.starts_with("KeyError") || exception.contains("environment variable") || exception.contains("not found. Declare")
+    if exception.starts_with("KeyError")
+        || exception.contains("environment variable")
+        || exception.contains("not found. Declare")
     {
         return "The settings want a variable that isn't set here: give it a throw-away value under [artifact] env (for \
                 the build) or under the stage's env in towpath.toml, or a default in the settings."
@@ -207,13 +210,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_sentinels_is_read() {
-        let text = "12 objects imported automatically\n<<towpath {\"a\":1} towpath>>\nbye";
-        assert_eq!(between_sentinels(text), Some("{\"a\":1}"));
-        assert_eq!(between_sentinels("<<towpath {"), None);
-    }
-
-    #[test]
     fn the_exception_is_the_last_line_of_the_traceback() {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let cases = [
@@ -222,7 +218,10 @@ mod tests {
                 "django.core.exceptions.ImproperlyConfigured: Set the X environment variable\n",
                 Some("django.core.exceptions.ImproperlyConfigured: Set the X environment variable"),
             ),
-            ("ZeroDivisionError: division by zero\nSentry is attempting to send 2 events\n", Some("ZeroDivisionError: division by zero")),
+            (
+                "ZeroDivisionError: division by zero\nSentry is attempting to send 2 events\n",
+                Some("ZeroDivisionError: division by zero"),
+            ),
             ("all well\n", None),
         ];
         for (text, wanted) in cases {

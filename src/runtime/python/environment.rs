@@ -11,7 +11,8 @@ use anyhow::Context as _;
 use super::halt::Halt;
 use super::interpreter::Interpreter;
 use super::requirements::normalised;
-use super::standin::{CommandLine, Workbench};
+use crate::runtime::command::CommandLine;
+use crate::runtime::workbench::Workbench;
 
 /// Names of packages with their versions.
 pub type Freeze = BTreeMap<String, String>;
@@ -49,7 +50,9 @@ pub fn python(venv: &Path) -> PathBuf {
 /// When there is no such directory: the environment isn't one.
 pub fn site_packages(venv: &Path) -> anyhow::Result<PathBuf> {
     let lib = venv.join("lib");
-    for entry in fs::read_dir(&lib).with_context(|| format!("{} is no virtual environment", venv.display()))? {
+    for entry in
+        fs::read_dir(&lib).with_context(|| format!("{} is no virtual environment", venv.display()))?
+    {
         let path = entry?.path().join("site-packages");
         if path.is_dir() {
             return Ok(path);

@@ -2,7 +2,7 @@
 
 use crate::domain::plan::Cause;
 
-use super::standin::Ended;
+use crate::runtime::command::Ended;
 
 /// How an installer's end is put in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +125,7 @@ pub fn read(lines: &[String]) -> Reading {
         return match other_python(lines, &line) {
             Some(other) if kind == Kind::NoVersion => {
                 Reading { line: format!("{line} ({other})"), kind: Kind::Python }
-            },
+            }
             _ => Reading { line, kind },
         };
     }
@@ -144,7 +144,8 @@ pub fn read(lines: &[String]) -> Reading {
 fn sentence(lines: &[String], at: usize) -> String {
     let line = |at: usize| lines.get(at).map_or("", String::as_str);
     let continues = |text: &str| {
-        (text.starts_with("         ") || text.starts_with("      ")) && !text.trim_start().starts_with(['╰', '├'])
+        (text.starts_with("         ") || text.starts_with("      "))
+            && !text.trim_start().starts_with(['╰', '├'])
     };
     let mut from = at;
     while from > 0 && continues(line(from)) && !line(from - 1).trim().is_empty() && at - from < 6 {

@@ -2,7 +2,7 @@
 
 use crate::domain::plan::{Cause, Output, Verdict};
 
-use super::standin::Done;
+use crate::runtime::workbench::{CannotCheck, Done};
 
 /// Why a piece of work stopped early.
 #[derive(Debug)]
@@ -24,6 +24,18 @@ impl From<Cause> for Halt {
 impl<E: Into<anyhow::Error>> From<E> for Halt {
     fn from(error: E) -> Self {
         Self::Broken(error.into())
+    }
+}
+
+impl Halt {
+    /// As an error of a step's code, where no verdict can be given.
+    #[must_use]
+    pub fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Failed(cause) => anyhow::anyhow!("{}: {}", cause.summary, cause.measured),
+            Self::Inconclusive(reason) => CannotCheck(reason).into(),
+            Self::Broken(error) => error,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::release::MigrationRef;
 use super::django;
 use super::halt::{Halt, done};
 use super::overlay;
-use super::standin::{Done, Workbench};
+use crate::runtime::workbench::{Done, Workbench};
 
 /// Asks for migrations; see [`Answer`].
 const INTROSPECT: &str = include_str!("../../../assets/introspect.py");
@@ -51,7 +51,7 @@ pub async fn run(bench: &mut Workbench, setting: &Setting) -> anyhow::Result<Don
 }
 
 async fn inspect(bench: &mut Workbench, setting: &Setting, output: &mut Output) -> Result<(), Halt> {
-    let mut overlay = overlay::prepare(bench, setting, &BTreeMap::new()).await?;
+    let mut overlay = overlay::prepare(bench).await?;
     if let Some(module) = &setting.settings
         && !overlay.env.contains_key("DJANGO_SETTINGS_MODULE")
     {
@@ -97,7 +97,8 @@ fn wrong(answer: &Answer) -> Option<Cause> {
                 .iter()
                 .map(|broken| format!("{}: {}", broken.migration, broken.error))
                 .collect(),
-            cure: "Mend the migration's file; `python manage.py showmigrations` shows the same error.".to_owned(),
+            cure: "Mend the migration's file; `python manage.py showmigrations` shows the same error."
+                .to_owned(),
             ..Cause::default()
         });
     }
@@ -106,7 +107,8 @@ fn wrong(answer: &Answer) -> Option<Cause> {
             summary: format!("{app} has {} last migrations: {}", leaves.len(), leaves.join(", ")),
             expected: "one last migration in each app".to_owned(),
             measured: format!("{} apps with several", answer.conflicts.len()),
-            cure: "Run `python manage.py makemigrations --merge`, look at what it writes, and commit it.".to_owned(),
+            cure: "Run `python manage.py makemigrations --merge`, look at what it writes, and commit it."
+                .to_owned(),
             ..Cause::default()
         });
     }

@@ -15,7 +15,7 @@ use super::installer;
 use super::interpreter::{self, Interpreter};
 use super::locked::{Lock, Locked, Scope};
 use super::source;
-use super::standin::{Done, Workbench};
+use crate::runtime::workbench::{Done, Workbench};
 
 /// Changes when environments are made in another way, so that older ones are left alone.
 const FORMAT: u32 = 1;
@@ -86,7 +86,8 @@ async fn install(bench: &mut Workbench, setting: &Setting, output: &mut Output) 
 
     let freeze = home.join("freeze.txt");
     let venv = home.join("venv");
-    let lock_hash = if locked.is_locked() { locked.hash.clone() } else { hash_of(&(&locked.hash, &complete.freeze)) };
+    let lock_hash =
+        if locked.is_locked() { locked.hash.clone() } else { hash_of(&(&locked.hash, &complete.freeze)) };
     let interpreter = serde_json::to_string(&complete.interpreter).context("the interpreter as JSON")?;
     for (name, value) in [
         (values::VENV, venv.display().to_string()),
@@ -118,7 +119,8 @@ async fn build(
     filled?;
     let freeze = environment::freeze(&venv)?;
     let text = environment::freeze_text(&freeze);
-    std::fs::write(home.join("freeze.txt"), text).context("could not write the list of installed packages")?;
+    std::fs::write(home.join("freeze.txt"), text)
+        .context("could not write the list of installed packages")?;
     let complete = Complete { interpreter: interpreter.clone(), freeze };
     let text = serde_json::to_string_pretty(&complete).context("the environment's marker as JSON")?;
     environment::write_marker(&marker(home), &text)?;
@@ -130,7 +132,11 @@ fn marker(home: &Path) -> PathBuf {
 }
 
 /// The environment, if it is whole: marked complete, its interpreter runs, and it holds what it held.
-async fn usable(bench: &mut Workbench, home: &Path, interpreter: &Interpreter) -> anyhow::Result<Option<Complete>> {
+async fn usable(
+    bench: &mut Workbench,
+    home: &Path,
+    interpreter: &Interpreter,
+) -> anyhow::Result<Option<Complete>> {
     let Ok(text) = std::fs::read_to_string(marker(home)) else {
         if home.exists() {
             bench.say("An environment that was not finished is built again.");

@@ -8,7 +8,8 @@ use super::exclusive;
 use super::failure;
 use super::halt::Halt;
 use super::interpreter::Interpreter;
-use super::standin::{CommandLine, Workbench};
+use crate::runtime::command::CommandLine;
+use crate::runtime::workbench::Workbench;
 
 /// What installs packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,19 +45,21 @@ impl Installer {
     ///
     /// # Errors
     /// A cause with the installer's decisive line.
-    pub async fn install(
-        &self,
-        bench: &mut Workbench,
-        venv: &Path,
-        wanted: Wanted<'_>,
-    ) -> Result<(), Halt> {
+    pub async fn install(&self, bench: &mut Workbench, venv: &Path, wanted: Wanted<'_>) -> Result<(), Halt> {
         let python = environment::python(venv).display().to_string();
         let mut line = match self {
             Self::Uv(uv) => uv_line(bench, uv).args(["pip", "install", "--python"]).arg(python),
             Self::Pip(pip) => CommandLine::new(pip.display().to_string())
                 .args(["-I", "-m", "pip", "--python"])
                 .arg(python)
-                .args(["install", "--no-input", "--progress-bar", "off", "--no-compile", "--no-warn-script-location"])
+                .args([
+                    "install",
+                    "--no-input",
+                    "--progress-bar",
+                    "off",
+                    "--no-compile",
+                    "--no-warn-script-location",
+                ])
                 .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
                 .env("PIP_REQUIRE_VIRTUALENV", "0")
                 .env("PIP_USER", "0"),
@@ -112,7 +115,9 @@ pub fn on_path(bench: &Workbench, name: &str) -> Option<PathBuf> {
     std::env::split_paths(bench.spec().env.get("PATH")?)
         .filter(|directory| !directory.ends_with("shims"))
         .map(|directory| directory.join(name))
-        .find(|path| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0))
+        .find(|path| {
+            path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        })
 }
 
 /// uv: the one on the PATH, or one of our own.
@@ -162,7 +167,8 @@ pub async fn tool(
     if !ended.success() {
         let mut cause = failure::cause("pip", &ended);
         cause.summary = format!("{name} could not be installed: {}", cause.summary);
-        cause.expected = format!("{name}, which the project's lock file needs, on the PATH or from the index");
+        cause.expected =
+            format!("{name}, which the project's lock file needs, on the PATH or from the index");
         cause.cure = format!("{} Or install {name} yourself where the engine's PATH finds it.", cause.cure);
         return Err(cause.into());
     }
@@ -190,7 +196,9 @@ async fn pip(bench: &mut Workbench, interpreter: &Interpreter) -> Result<PathBuf
         .cwd("/");
     let ended = bench.run(line).await?;
     if !ended.success() {
-        return Err(ended.cause(format!("{} could not make an environment with pip", interpreter.fact())).into());
+        return Err(ended
+            .cause(format!("{} could not make an environment with pip", interpreter.fact()))
+            .into());
     }
     // `--python` came with pip 22.3; Python 3.10 and older bring older ones.
     let too_old = environment::freeze(&venv)?.get("pip").is_none_or(|version| {
@@ -199,7 +207,17 @@ async fn pip(bench: &mut Workbench, interpreter: &Interpreter) -> Result<PathBuf
     });
     if too_old {
         let line = CommandLine::new(python.display().to_string())
-            .args(["-I", "-m", "pip", "install", "--no-input", "--progress-bar", "off", "--upgrade", "pip>=22.3"])
+            .args([
+                "-I",
+                "-m",
+                "pip",
+                "install",
+                "--no-input",
+                "--progress-bar",
+                "off",
+                "--upgrade",
+                "pip>=22.3",
+            ])
             .env("PIP_USER", "0")
             .cwd("/");
         let ended = bench.run(line).await?;

@@ -85,7 +85,7 @@ pub async fn find(wanted: Option<&str>, env: &BTreeMap<String, String>) -> Resul
             None => broken.push(path),
         }
     }
-    Err(missing(wanted, seen, &broken))
+    Err(missing(wanted, &seen, &broken))
 }
 
 /// Runs it and has it say who it is; `None` when it doesn't run or isn't a Python 3.
@@ -108,7 +108,9 @@ pub async fn runs_as(path: &Path, interpreter: &Interpreter, env: &BTreeMap<Stri
 /// Whether `3.12.1` is what `3.12` asks for.
 fn answers(version: &str, wanted: Option<&str>) -> bool {
     let Some(wanted) = wanted else { return version.starts_with("3.") };
-    version.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '+', 'a', 'b', 'r']))
+    version
+        .strip_prefix(wanted)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '+', 'a', 'b', 'r']))
 }
 
 /// Where one could be, the likeliest first; without doubles.
@@ -122,7 +124,8 @@ async fn candidates(wanted: Option<&str>, env: &BTreeMap<String, String>) -> Vec
     let minor = wanted.map(|wanted| wanted.split('.').take(2).collect::<Vec<_>>().join("."));
     let mut names: Vec<String> = minor.iter().map(|minor| format!("python{minor}")).collect();
     names.push("python3".to_owned());
-    let on_path: Vec<PathBuf> = env.get("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
+    let on_path: Vec<PathBuf> =
+        env.get("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
     for name in &names {
         for directory in &on_path {
             add(directory.join(name));
@@ -164,8 +167,12 @@ fn pyenv_versions(env: &BTreeMap<String, String>) -> Vec<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| env.get("HOME").map(|home| Path::new(home).join(".pyenv")));
     let Some(root) = root else { return Vec::new() };
-    let mut versions: Vec<PathBuf> =
-        std::fs::read_dir(root.join("versions")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut versions: Vec<PathBuf> = std::fs::read_dir(root.join("versions"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     versions.sort_by_key(|path| {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         std::cmp::Reverse(name.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>())
@@ -174,7 +181,11 @@ fn pyenv_versions(env: &BTreeMap<String, String>) -> Vec<PathBuf> {
 }
 
 /// What uv knows, where uv is; it is not let download one.
-async fn uv_find(wanted: Option<&str>, env: &BTreeMap<String, String>, on_path: &[PathBuf]) -> Option<PathBuf> {
+async fn uv_find(
+    wanted: Option<&str>,
+    env: &BTreeMap<String, String>,
+    on_path: &[PathBuf],
+) -> Option<PathBuf> {
     let uv = on_path.iter().map(|directory| directory.join("uv")).find(|path| is_executable(path))?;
     let mut command = Command::new(uv);
     command.args(["python", "find", "--no-python-downloads", "--no-project"]);
@@ -185,7 +196,7 @@ async fn uv_find(wanted: Option<&str>, env: &BTreeMap<String, String>, on_path: 
     output.status.success().then(|| PathBuf::from(path.trim()))
 }
 
-fn missing(wanted: Option<&str>, seen: Vec<Interpreter>, broken: &[PathBuf]) -> Cause {
+fn missing(wanted: Option<&str>, seen: &[Interpreter], broken: &[PathBuf]) -> Cause {
     let name = wanted.unwrap_or("3");
     let mut there: Vec<(Vec<u32>, String)> = seen
         .iter()
@@ -273,7 +284,11 @@ mod tests {
     async fn a_shim_that_fails_does_not_count_and_is_named() {
         let real = find(None, &env()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        script(dir.path(), "python3.99", "#!/bin/sh\necho 'pyenv: python3.99: command not found' >&2\nexit 127\n");
+        script(
+            dir.path(),
+            "python3.99",
+            "#!/bin/sh\necho 'pyenv: python3.99: command not found' >&2\nexit 127\n",
+        );
         script(dir.path(), "python3", &format!("#!/bin/sh\nexec {} \"$@\"\n", real.executable.display()));
         let env = BTreeMap::from([("PATH".to_owned(), dir.path().display().to_string())]);
         let cause = find(Some("3.99"), &env).await.unwrap_err();

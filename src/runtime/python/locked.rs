@@ -17,7 +17,8 @@ use super::interpreter::Interpreter;
 use super::pipfile;
 use super::pyproject;
 use super::requirements::Requirements;
-use super::standin::{CommandLine, Ended, Workbench};
+use crate::runtime::command::{CommandLine, Ended};
+use crate::runtime::workbench::Workbench;
 
 /// What holds the versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +65,11 @@ pub struct Locked {
 }
 
 /// Exports of Poetry's and uv's own environment that would lead them into another one.
-const ONE_ENVIRONMENT: [(&str, &str); 3] =
-    [("POETRY_VIRTUALENVS_CREATE", "false"), ("POETRY_NO_INTERACTION", "1"), ("POETRY_KEYRING_ENABLED", "false")];
+const ONE_ENVIRONMENT: [(&str, &str); 3] = [
+    ("POETRY_VIRTUALENVS_CREATE", "false"),
+    ("POETRY_NO_INTERACTION", "1"),
+    ("POETRY_KEYRING_ENABLED", "false"),
+];
 
 impl Locked {
     /// Reads what an exported commit locks.
@@ -79,14 +83,17 @@ impl Locked {
             Lock::Poetry => vec![source.join("poetry.lock"), source.join("pyproject.toml")],
             Lock::Pipfile => vec![source.join("Pipfile.lock")],
             Lock::Requirements { production, development } => {
-                let files: Vec<PathBuf> = production.iter().chain(development).map(|file| source.join(file)).collect();
-                let found = Requirements::read(files.iter().map(PathBuf::as_path)).map_err(unreadable)?;
+                let files: Vec<PathBuf> =
+                    production.iter().chain(development).map(|file| source.join(file)).collect();
+                let found = Requirements::read(files.iter().map(PathBuf::as_path))
+                    .map_err(|error| unreadable(&error))?;
                 floating = found.floating();
                 found.files
             }
             Lock::Pyproject => {
                 let declared = declared(source)?;
-                floating = Requirements::of_lines(declared.production.iter().chain(&declared.development)).floating();
+                floating = Requirements::of_lines(declared.production.iter().chain(&declared.development))
+                    .floating();
                 vec![source.join("pyproject.toml")]
             }
             Lock::Nothing => Vec::new(),
@@ -121,8 +128,12 @@ impl Locked {
         vec![Finding {
             id: "PY-FLOATING".to_owned(),
             severity: Severity::Warning,
-            title: format!("{}{more} have no fixed version: another day installs other code.", shown.join(", ")),
-            cure: "Lock them: uv lock, poetry lock, or pip-compile --generate-hashes; then commit the lock.".to_owned(),
+            title: format!(
+                "{}{more} have no fixed version: another day installs other code.",
+                shown.join(", ")
+            ),
+            cure: "Lock them: uv lock, poetry lock, or pip-compile --generate-hashes; then commit the lock."
+                .to_owned(),
         }]
     }
 
@@ -172,7 +183,8 @@ impl Locked {
             }
             Lock::Pipfile => {
                 let Ok(text) = fs::read_to_string(self.source.join("Pipfile")) else { return Ok(()) };
-                let lock = fs::read_to_string(self.source.join("Pipfile.lock")).context("could not read Pipfile.lock")?;
+                let lock = fs::read_to_string(self.source.join("Pipfile.lock"))
+                    .context("could not read Pipfile.lock")?;
                 match pipfile::is_fresh(&text, &lock) {
                     Some(true) => {}
                     Some(false) => return Err(stale("Pipfile.lock", "Pipfile", "pipenv lock", None).into()),
@@ -191,9 +203,12 @@ impl Locked {
         poetry: &Path,
         interpreter: &Interpreter,
     ) -> Result<(), Halt> {
-        let lock = fs::read_to_string(self.source.join("poetry.lock")).context("could not read poetry.lock")?;
-        let lock: toml::Table = lock.parse().context("poetry.lock is not TOML").map_err(unreadable)?;
-        let allowed = lock.get("metadata").and_then(|meta| meta.get("python-versions")).and_then(toml::Value::as_str);
+        let lock =
+            fs::read_to_string(self.source.join("poetry.lock")).context("could not read poetry.lock")?;
+        let lock: toml::Table =
+            lock.parse().context("poetry.lock is not TOML").map_err(|error| unreadable(&error))?;
+        let allowed =
+            lock.get("metadata").and_then(|meta| meta.get("python-versions")).and_then(toml::Value::as_str);
         let Some(allowed) = allowed else { return Ok(()) };
         let line = CommandLine::new(super::environment::python(poetry).display().to_string())
             .args(["-I", "-c", "import sys; from poetry.core.constraints.version import parse_constraint as p, Version as V; sys.exit(0 if p(sys.argv[1]).allows(V.parse(sys.argv[2])) else 3)"])
@@ -224,13 +239,15 @@ impl Locked {
             Lock::Uv => self.uv_sync(bench, interpreter, venv, scope).await,
             Lock::Poetry => {
                 let text = self.poetry_export(bench, interpreter, scope, findings).await?;
-                self.from_text(bench, interpreter, venv, &text, None).await
+                self.install_text(bench, interpreter, venv, &text, None).await
             }
             Lock::Pipfile => {
-                let lock = fs::read_to_string(self.source.join("Pipfile.lock")).context("could not read Pipfile.lock")?;
-                let made = pipfile::requirements(&lock, scope == Scope::Everything).map_err(unreadable)?;
+                let lock = fs::read_to_string(self.source.join("Pipfile.lock"))
+                    .context("could not read Pipfile.lock")?;
+                let made = pipfile::requirements(&lock, scope == Scope::Everything)
+                    .map_err(|error| unreadable(&error))?;
                 findings.extend(unhashed("Pipfile.lock", &made.unhashed));
-                self.from_text(bench, interpreter, venv, &made.text, None).await
+                self.install_text(bench, interpreter, venv, &made.text, None).await
             }
             Lock::Pyproject => {
                 let declared = declared(&self.source)?;
@@ -238,18 +255,19 @@ impl Locked {
                 if scope == Scope::Everything {
                     lines.extend(declared.development);
                 }
-                self.from_text(bench, interpreter, venv, &lines.join("\n"), constraints).await
+                self.install_text(bench, interpreter, venv, &lines.join("\n"), constraints).await
             }
             Lock::Requirements { production, development } => {
                 let development: &[PathBuf] = if scope == Scope::Everything { development } else { &[] };
-                let files: Vec<PathBuf> = production.iter().chain(development).map(|file| self.source.join(file)).collect();
-                self.from_files(bench, interpreter, venv, &files, constraints).await
+                let files: Vec<PathBuf> =
+                    production.iter().chain(development).map(|file| self.source.join(file)).collect();
+                self.install_files(bench, interpreter, venv, &files, constraints).await
             }
         }
     }
 
     /// Files with hashes first: one hash makes pip want one for everything in the same call.
-    async fn from_files(
+    async fn install_files(
         &self,
         bench: &mut Workbench,
         interpreter: &Interpreter,
@@ -260,7 +278,7 @@ impl Locked {
         let mut with = Vec::new();
         let mut without = Vec::new();
         for file in files {
-            let found = Requirements::read([file.as_path()]).map_err(unreadable)?;
+            let found = Requirements::read([file.as_path()]).map_err(|error| unreadable(&error))?;
             if found.hashed() { with.push(file.clone()) } else { without.push(file.clone()) }
         }
         let installer = Installer::choose(bench, interpreter).await?;
@@ -275,7 +293,7 @@ impl Locked {
         Ok(())
     }
 
-    async fn from_text(
+    async fn install_text(
         &self,
         bench: &mut Workbench,
         interpreter: &Interpreter,
@@ -288,7 +306,7 @@ impl Locked {
         }
         let file = bench.work().join("towpath-requirements.txt");
         fs::write(&file, text).with_context(|| format!("could not write {}", file.display()))?;
-        self.from_files(bench, interpreter, venv, &[file], constraints).await
+        self.install_files(bench, interpreter, venv, &[file], constraints).await
     }
 
     async fn uv_sync(
@@ -330,7 +348,9 @@ impl Locked {
         let poetry = poetry(bench, interpreter).await?;
         let out = bench.work().join("towpath-poetry.txt");
         let base = |line: CommandLine| {
-            let line = line.args(["export", "--format", "requirements.txt", "--output"]).arg(out.display().to_string());
+            let line = line
+                .args(["export", "--format", "requirements.txt", "--output"])
+                .arg(out.display().to_string());
             match scope {
                 Scope::Production => line.args(["--only", "main"]),
                 Scope::Everything => line.args(["--all-groups", "--all-extras"]),
@@ -345,7 +365,8 @@ impl Locked {
             }
             let text = fs::read_to_string(&out).context("Poetry exported nothing")?;
             // An editable path would point into this attempt's directory, which does not stay.
-            let text: String = text.lines().map(|line| format!("{}\n", line.strip_prefix("-e ").unwrap_or(line))).collect();
+            let text: String =
+                text.lines().map(|line| format!("{}\n", line.strip_prefix("-e ").unwrap_or(line))).collect();
             let lines = Requirements::of_lines(text.replace("\\\n", " ").lines()).lines;
             let bare: Vec<String> =
                 lines.iter().filter(|line| !line.hashed).map(|line| line.name.clone()).collect();
@@ -363,13 +384,14 @@ async fn poetry(bench: &mut Workbench, interpreter: &Interpreter) -> Result<Path
 }
 
 fn poetry_line(poetry: &Path) -> CommandLine {
-    let line = CommandLine::new(poetry.join("bin/poetry").display().to_string()).args(["--no-interaction", "--no-ansi"]);
+    let line = CommandLine::new(poetry.join("bin/poetry").display().to_string())
+        .args(["--no-interaction", "--no-ansi"]);
     line.envs(ONE_ENVIRONMENT.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())))
 }
 
 fn declared(source: &Path) -> Result<pyproject::Declared, Halt> {
     let text = fs::read_to_string(source.join("pyproject.toml")).context("could not read pyproject.toml")?;
-    let declared = pyproject::read(&text).map_err(unreadable)?;
+    let declared = pyproject::read(&text).map_err(|error| unreadable(&error))?;
     if declared.only_poetry {
         return Err(Cause {
             summary: "pyproject.toml is Poetry's and has no poetry.lock beside it".to_owned(),
@@ -383,7 +405,7 @@ fn declared(source: &Path) -> Result<pyproject::Declared, Halt> {
     Ok(declared)
 }
 
-fn unreadable(error: anyhow::Error) -> Halt {
+fn unreadable(error: &anyhow::Error) -> Halt {
     Cause {
         summary: error.to_string(),
         expected: "files that say what to install".to_owned(),

@@ -66,7 +66,12 @@ impl Manifest {
             let threads: Vec<_> = (0..THREADS.min(share))
                 .map(|first| {
                     scope.spawn(move || {
-                        paths.iter().skip(first).step_by(THREADS.min(share)).map(|path| entry(root, path)).collect()
+                        paths
+                            .iter()
+                            .skip(first)
+                            .step_by(THREADS.min(share))
+                            .map(|path| entry(root, path))
+                            .collect()
                     })
                 })
                 .collect();
@@ -219,13 +224,15 @@ fn escaped(path: &Path) -> String {
     match path.to_str() {
         Some(text) => text
             .chars()
-            .flat_map(|letter| match letter {
-                '\\' | '>' => format!("\\{letter}"),
-                letter if letter.is_control() => letter.escape_default().to_string(),
-                letter => letter.to_string(),
-            }
-            .chars()
-            .collect::<Vec<_>>())
+            .flat_map(|letter| {
+                match letter {
+                    '\\' | '>' => format!("\\{letter}"),
+                    letter if letter.is_control() => letter.escape_default().to_string(),
+                    letter => letter.to_string(),
+                }
+                .chars()
+                .collect::<Vec<_>>()
+            })
             .collect(),
         None => format!("\\b{}", hex(path.as_os_str().as_bytes())),
     }

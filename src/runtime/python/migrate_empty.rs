@@ -11,7 +11,8 @@ use crate::domain::plan::{Cause, Exec, Output};
 use super::django::{self, Settings};
 use super::halt::{Halt, done};
 use super::overlay::{self, Overlay};
-use super::standin::{CommandLine, Done, Ended, Stdout, Workbench};
+use crate::runtime::command::Ended;
+use crate::runtime::workbench::{Done, Workbench};
 
 /// Starts the application; see [`Boot`].
 const BOOT: &str = include_str!("../../../assets/boot.py");
@@ -26,36 +27,31 @@ struct Boot {
     raised: Option<String>,
 }
 
-/// Applies every migration to an empty database and starts the application on it. `services` is what the services
-/// beside the step say (`PGHOST`, …).
+/// Applies every migration to an empty database and starts the application on it.
 ///
 /// # Errors
 /// When something of Towpath's own broke; what the project has to mend is a failed verdict.
-pub async fn run(bench: &mut Workbench, exec: &Exec, services: &BTreeMap<String, String>) -> anyhow::Result<Done> {
+pub async fn run(bench: &mut Workbench, exec: &Exec) -> anyhow::Result<Done> {
     let mut output = Output::default();
-    let work = migrate(bench, exec, services, &mut output).await;
+    let work = migrate(bench, exec, &mut output).await;
     done(work, output)
 }
 
-async fn migrate(
-    bench: &mut Workbench,
-    exec: &Exec,
-    services: &BTreeMap<String, String>,
-    output: &mut Output,
-) -> Result<(), Halt> {
+async fn migrate(bench: &mut Workbench, exec: &Exec, output: &mut Output) -> Result<(), Halt> {
     let setting = &exec.setting;
-    let mut overlay = overlay::prepare(bench, setting, services).await?;
+    bench.serve(&setting.services).await?;
+    let mut overlay = overlay::prepare(bench).await?;
     if let Some(module) = &setting.settings
         && !overlay.env.contains_key("DJANGO_SETTINGS_MODULE")
     {
         overlay.use_settings(module);
     }
     let settings = overlay.repoint(bench).await?;
-    let engine = empty_database(bench, &mut overlay, &settings, services)?;
+    let engine = empty_database(bench, &mut overlay, &settings)?;
     output.findings.append(&mut overlay.findings);
 
     let place = overlay.place();
-    let ended = bench.run(logged(place.manage(&["migrate", "--noinput", "--no-color"]))).await?;
+    let ended = bench.run(place.manage(&["migrate", "--noinput", "--no-color"]).capture()).await?;
     if !ended.success() {
         return Err(not_applied(&ended, &engine).into());
     }
@@ -78,18 +74,13 @@ async fn migrate(
 }
 
 /// Sees to it that what is migrated is empty; returns the engine's name.
-fn empty_database(
-    bench: &mut Workbench,
-    overlay: &mut Overlay,
-    settings: &Settings,
-    services: &BTreeMap<String, String>,
-) -> Result<String, Halt> {
+fn empty_database(bench: &mut Workbench, overlay: &mut Overlay, settings: &Settings) -> Result<String, Halt> {
     let Some(database) = settings.databases.get("default") else {
         return Err(Halt::Inconclusive("the settings have no default database to migrate".to_owned()));
     };
     let engine = database.word().to_owned();
     match engine.as_str() {
-        "PostgreSQL" if services.contains_key("PGHOST") => {}
+        "PostgreSQL" if bench.services.env().contains_key("PGHOST") => {}
         "PostgreSQL" => {
             return Err(Halt::Inconclusive(
                 "the project uses PostgreSQL and there is no throw-away server beside this step".to_owned(),
@@ -111,11 +102,6 @@ fn empty_database(
         }
     }
     Ok(engine)
-}
-
-fn logged(mut line: CommandLine) -> CommandLine {
-    line.stdout = Stdout::LogAndCapture;
-    line
 }
 
 fn not_applied(ended: &Ended, engine: &str) -> Cause {
@@ -150,11 +136,14 @@ fn applying(stdout: &str) -> Option<String> {
 
 /// PostgreSQL's own lines under an exception (`LINE 1: …`, `DETAIL: …`, `HINT: …`).
 fn database_words(lines: &[String]) -> Vec<&str> {
-    let Some(at) = django::exception(lines).and_then(|what| lines.iter().rposition(|line| line == what)) else {
+    let Some(at) = django::exception(lines).and_then(|what| lines.iter().rposition(|line| line == what))
+    else {
         return Vec::new();
     };
     let words = lines.iter().skip(at + 1).map(|line| line.trim());
-    words.filter(|line| ["LINE ", "DETAIL:", "HINT:", "CONTEXT:"].iter().any(|start| line.starts_with(start))).collect()
+    words
+        .filter(|line| ["LINE ", "DETAIL:", "HINT:", "CONTEXT:"].iter().any(|start| line.starts_with(start)))
+        .collect()
 }
 
 fn booted(boot: &Boot, output: &mut Output) -> Result<(), Halt> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::domain::finding::{Finding, Severity};
-use crate::domain::plan::{Cause, Setting};
+use crate::domain::plan::{Cause, Exec, Work};
 use crate::domain::project::ProjectKind;
 use crate::domain::release::Artifact;
 
@@ -20,7 +20,7 @@ use super::halt::Halt;
 use super::install::values;
 use super::interpreter::Interpreter;
 use super::source;
-use super::standin::Workbench;
+use crate::runtime::workbench::{self, Workbench};
 
 /// The settings module that repoints databases; in the overlay, never in the artifact.
 pub const SETTINGS_MODULE: &str = "towpath_overlay_settings";
@@ -34,7 +34,7 @@ pub struct Overlay {
     /// The overlay's interpreter.
     pub python: PathBuf,
     /// The overlay's programs, first on the PATH.
-    pub bin: PathBuf,
+    pub path_prefix: PathBuf,
     /// A copy of the candidate's files.
     pub cwd: PathBuf,
     /// What is laid over the step's environment; the stage's own variables are in it.
@@ -56,15 +56,14 @@ struct Server {
     name: String,
 }
 
-/// Makes the overlay for a step. `services` is what the services beside the step say (`PGHOST`, …).
+/// Makes the overlay for the bench's step; its services are to run already (their addresses go into `env`).
 ///
 /// # Errors
 /// When a step before this one did not leave an artifact and an environment, or a file can't be written.
-pub async fn prepare(
-    bench: &mut Workbench,
-    setting: &Setting,
-    services: &BTreeMap<String, String>,
-) -> anyhow::Result<Overlay> {
+pub async fn prepare(bench: &mut Workbench) -> anyhow::Result<Overlay> {
+    let setting =
+        workbench::setting(&bench.spec().step.work).cloned().context("a deployment has no overlay")?;
+    let services = bench.services.env().clone();
     let inputs = bench.spec().inputs.values();
     let artifact = inputs
         .clone()
@@ -79,8 +78,8 @@ pub async fn prepare(
         installed.get(name).with_context(|| format!("the install step did not say its `{name}`"))
     };
     let development = PathBuf::from(value(values::VENV)?);
-    let interpreter: Interpreter =
-        serde_json::from_str(value(values::INTERPRETER)?).context("the install step's interpreter can't be read")?;
+    let interpreter: Interpreter = serde_json::from_str(value(values::INTERPRETER)?)
+        .context("the install step's interpreter can't be read")?;
     let home = Path::new(&artifact.location);
     let candidate = home.join("venv");
 
@@ -89,7 +88,7 @@ pub async fn prepare(
     let venv = bench.work().join("overlay");
     environment::remove(&venv)?;
     if let Err(halt) = environment::create(bench, &interpreter, &venv).await {
-        anyhow::bail!("the overlay could not be made: {halt:?}");
+        return Err(halt.into_error().context("the overlay could not be made"));
     }
     let site = environment::site_packages(&venv)?;
     let bin = venv.join("bin");
@@ -107,7 +106,7 @@ pub async fn prepare(
     // pytest writes rewritten bytecode beside every plugin, those of the candidate among them.
     env.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
     env.insert("PYTHONUNBUFFERED".to_owned(), "1".to_owned());
-    env.extend(services.clone());
+    env.extend(services);
     env.extend(setting.env.clone());
     if setting.kind == ProjectKind::Django {
         for name in django::SECRET_KEYS {
@@ -116,7 +115,7 @@ pub async fn prepare(
             }
         }
     }
-    Ok(Overlay { python, bin, cwd, env, findings, artifact, site })
+    Ok(Overlay { python, path_prefix: bin, cwd, env, findings, artifact, site })
 }
 
 impl Overlay {
@@ -231,12 +230,9 @@ impl Overlay {
 ///
 /// # Errors
 /// A cause when the settings don't load.
-pub async fn databases(
-    bench: &mut Workbench,
-    overlay: &mut Overlay,
-    setting: &Setting,
-    run: &str,
-) -> Result<Vec<Finding>, Halt> {
+pub async fn databases(bench: &mut Workbench, overlay: &mut Overlay) -> Result<Vec<Finding>, Halt> {
+    let Work::Exec(Exec { setting, run, .. }) = bench.spec().step.work.clone() else { return Ok(Vec::new()) };
+    let run = run.as_str();
     if setting.kind != ProjectKind::Django {
         return Ok(Vec::new());
     }
@@ -254,7 +250,8 @@ pub async fn databases(
     }
     let own = overlay.repoint(bench).await?;
     let mut findings = Vec::new();
-    if tests && let Some(production) = &setting.settings
+    if tests
+        && let Some(production) = &setting.settings
         && used.as_deref() != Some(production)
         && own.module.as_deref() != Some(production)
     {
@@ -276,7 +273,10 @@ pub async fn databases(
 
 /// Whether a command line runs a project's tests.
 fn is_test(run: &str) -> bool {
-    run.contains("pytest") || run.contains("py.test") || run.contains("manage.py test") || run.contains("django test")
+    run.contains("pytest")
+        || run.contains("py.test")
+        || run.contains("manage.py test")
+        || run.contains("django test")
 }
 
 /// The settings that pytest-django would take from the project's files; the variable that we set would win.
@@ -309,10 +309,11 @@ fn pytest_settings(project: &Path, run: &str) -> Option<String> {
 }
 
 fn sqlite_tests(tests: &Settings, production: &Settings) -> Option<Finding> {
-    let word = |settings: &Settings| settings.databases.get("default").map(|database| database.word().to_owned());
+    let word =
+        |settings: &Settings| settings.databases.get("default").map(|database| database.word().to_owned());
     let (tests, production) = (word(tests)?, word(production)?);
     (tests == "SQLite" && production != "SQLite").then(|| Finding {
-        id: "DB-SQLITE-TESTS".to_owned(),
+        id: "DB-TESTS-SQLITE".to_owned(),
         severity: Severity::Warning,
         title: format!("Tests run on SQLite and production runs on {production}: what differs is not tested."),
         cure: "Have the tests' settings use the production engine, and give the test stage services = [\"postgres\"]."
@@ -480,8 +481,16 @@ mod tests {
     fn pytests_settings_are_found_where_pytest_looks() {
         let cases = [
             ("pytest.ini", "[pytest]\nDJANGO_SETTINGS_MODULE = a.test\n", Some("a.test")),
-            ("pyproject.toml", "[tool.pytest.ini_options]\nDJANGO_SETTINGS_MODULE = 'b.test'\n", Some("b.test")),
-            ("setup.cfg", "[x]\nDJANGO_SETTINGS_MODULE=no\n[tool:pytest]\nDJANGO_SETTINGS_MODULE=c.test\n", Some("c.test")),
+            (
+                "pyproject.toml",
+                "[tool.pytest.ini_options]\nDJANGO_SETTINGS_MODULE = 'b.test'\n",
+                Some("b.test"),
+            ),
+            (
+                "setup.cfg",
+                "[x]\nDJANGO_SETTINGS_MODULE=no\n[tool:pytest]\nDJANGO_SETTINGS_MODULE=c.test\n",
+                Some("c.test"),
+            ),
             ("tox.ini", "[testenv]\nDJANGO_SETTINGS_MODULE=no\n", None),
         ];
         for (name, text, wanted) in cases {
@@ -497,7 +506,8 @@ mod tests {
         let freeze = |list: &[(&str, &str)]| {
             list.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect::<Freeze>()
         };
-        let found = disagreements(&freeze(&[("a", "1"), ("b", "1")]), &freeze(&[("a", "1"), ("b", "2"), ("c", "3")]));
+        let found =
+            disagreements(&freeze(&[("a", "1"), ("b", "1")]), &freeze(&[("a", "1"), ("b", "2"), ("c", "3")]));
         assert_eq!(found.iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>(), ["PY-DISAGREE:b"]);
     }
 }

@@ -29,7 +29,8 @@ pub fn requirements(lock: &str, development: bool) -> anyhow::Result<Generated> 
         }
     }
     let mut text = String::new();
-    let sources = lock.pointer("/_meta/sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let sources =
+        lock.pointer("/_meta/sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     // The one named `pypi` is whatever index this machine's pip is configured for, a mirror included.
     for source in sources.iter().filter(|source| string(source, "name") != Some("pypi")) {
         if let Some(url) = string(source, "url") {
@@ -57,7 +58,8 @@ fn line(name: &str, entry: &Value) -> anyhow::Result<String> {
     let marker = string(entry, "markers").map_or(String::new(), |marker| format!(" ; {marker}"));
     if let Some(git) = string(entry, "git") {
         let revision = string(entry, "ref").map_or(String::new(), |revision| format!("@{revision}"));
-        let folder = string(entry, "subdirectory").map_or(String::new(), |path| format!("#subdirectory={path}"));
+        let folder =
+            string(entry, "subdirectory").map_or(String::new(), |path| format!("#subdirectory={path}"));
         let git = git.strip_prefix("git+").unwrap_or(git);
         return Ok(format!("{name}{extras} @ git+{git}{revision}{folder}{marker}"));
     }
@@ -78,9 +80,10 @@ fn string<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 fn hashes(entry: &Value) -> Vec<&str> {
-    entry.get("hashes").and_then(Value::as_array).map_or(Vec::new(), |hashes| {
-        hashes.iter().filter_map(Value::as_str).collect()
-    })
+    entry
+        .get("hashes")
+        .and_then(Value::as_array)
+        .map_or(Vec::new(), |hashes| hashes.iter().filter_map(Value::as_str).collect())
 }
 
 /// Whether the lock was made from this `Pipfile`, as pipenv itself decides it (SHA-256 of the Pipfile's JSON);
@@ -173,7 +176,11 @@ python_version = "3.11"
     fn a_lock_becomes_hashed_requirements() {
         let made = requirements(LOCK, false).unwrap();
         assert_eq!(made.unhashed, Vec::<String>::new());
-        assert!(made.text.starts_with("asgiref==3.8.1 ; python_version >= '3.8' --hash=sha256:3e1e"), "{}", made.text);
+        assert!(
+            made.text.starts_with("asgiref==3.8.1 ; python_version >= '3.8' --hash=sha256:3e1e"),
+            "{}",
+            made.text
+        );
         assert!(!made.text.contains("sqlparse"));
         assert!(requirements(LOCK, true).unwrap().text.contains("sqlparse==0.5.1 ;"));
     }

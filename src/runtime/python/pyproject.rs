@@ -48,15 +48,20 @@ pub fn read(text: &str) -> anyhow::Result<Declared> {
     development.sort();
     development.dedup();
     let poetry = table.get("tool").and_then(|tool| tool.get("poetry"));
-    let only_poetry = poetry.is_some_and(|poetry| poetry.get("dependencies").is_some()) && production.is_empty();
+    let only_poetry =
+        poetry.is_some_and(|poetry| poetry.get("dependencies").is_some()) && production.is_empty();
     let python = project.and_then(|project| project.get("requires-python")).and_then(Value::as_str);
     Ok(Declared { production, development, python: python.map(str::to_owned), only_poetry })
 }
 
 fn group(groups: &Table, name: &str, within: &mut Vec<String>, into: &mut Vec<String>) -> anyhow::Result<()> {
     let wanted = super::requirements::normalised(name);
-    anyhow::ensure!(!within.contains(&wanted), "the dependency groups of pyproject.toml include each other: {name}");
-    let Some((_, entries)) = groups.iter().find(|(key, _)| super::requirements::normalised(key) == wanted) else {
+    anyhow::ensure!(
+        !within.contains(&wanted),
+        "the dependency groups of pyproject.toml include each other: {name}"
+    );
+    let Some((_, entries)) = groups.iter().find(|(key, _)| super::requirements::normalised(key) == wanted)
+    else {
         anyhow::bail!("pyproject.toml includes a dependency group that isn't there: {name}");
     };
     within.push(wanted);

@@ -55,7 +55,13 @@ impl Requirements {
         Self { lines: lines.collect(), files: Vec::new() }
     }
 
-    fn add(&mut self, file: &Path, constraint: bool, depth: usize, pins: &mut BTreeSet<String>) -> anyhow::Result<()> {
+    fn add(
+        &mut self,
+        file: &Path,
+        constraint: bool,
+        depth: usize,
+        pins: &mut BTreeSet<String>,
+    ) -> anyhow::Result<()> {
         if depth > DEPTH || self.files.iter().any(|known| known == file) {
             return Ok(());
         }
@@ -164,7 +170,11 @@ fn parse(line: &str) -> Option<Requirement> {
     let line = line.split(';').next().unwrap_or(line).trim();
     if let Some((name, address)) = line.split_once('@').filter(|(name, _)| is_name(name)) {
         let name = name.split('[').next().unwrap_or(name);
-        return Some(Requirement { name: normalised(name), pinned: hashed || address_is_fixed(address), hashed });
+        return Some(Requirement {
+            name: normalised(name),
+            pinned: hashed || address_is_fixed(address),
+            hashed,
+        });
     }
     if line.contains("://") || line.starts_with(['.', '/']) || line.contains('/') {
         let name = line.split("egg=").nth(1).map_or(line, |name| name.split('&').next().unwrap_or(name));
@@ -176,9 +186,9 @@ fn parse(line: &str) -> Option<Requirement> {
     let name = line.get(..end).unwrap_or(line);
     let versions = line.get(end..).unwrap_or_default();
     let versions = versions.split(']').next_back().unwrap_or(versions);
-    let pinned = versions.split([',', '(', ')']).any(|version| {
-        version.trim().strip_prefix("==").is_some_and(|version| !version.contains('*'))
-    });
+    let pinned = versions
+        .split([',', '(', ')'])
+        .any(|version| version.trim().strip_prefix("==").is_some_and(|version| !version.contains('*')));
     Some(Requirement { name: normalised(name), pinned, hashed })
 }
 
@@ -227,7 +237,8 @@ mod tests {
             ("--no-binary :all:", None),
         ];
         for (line, wanted) in cases {
-            let wanted = wanted.map(|(name, pinned, hashed)| Requirement { name: name.into(), pinned, hashed });
+            let wanted =
+                wanted.map(|(name, pinned, hashed)| Requirement { name: name.into(), pinned, hashed });
             assert_eq!(parse(line), wanted, "{line}");
         }
     }
@@ -236,7 +247,10 @@ mod tests {
     fn files_include_files_and_constraints_pin() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-        write("base.txt", "# a comment\nDjango==5.2 \\\n    --hash=sha256:00 \\\n    --hash=sha256:01\nredis\n");
+        write(
+            "base.txt",
+            "# a comment\nDjango==5.2 \\\n    --hash=sha256:00 \\\n    --hash=sha256:01\nredis\n",
+        );
         write("pins.txt", "celery==5.4\n");
         write("dev.txt", "-r base.txt\n-c pins.txt\ncelery # queue\npytest>=8\n-r dev.txt\n");
         let found = Requirements::read([dir.path().join("dev.txt").as_path()]).unwrap();

@@ -9,7 +9,10 @@ use crate::domain::ids::CommitId;
 
 use super::halt::Halt;
 use super::locked::{Lock, Locked};
-use super::standin::{Workbench, detect, git::Mirror};
+use super::standin::git::Mirror;
+use crate::preset::dependencies::{self, Manager};
+use crate::preset::tree::Directory;
+use crate::runtime::workbench::Workbench;
 
 /// Exports exactly the commit.
 ///
@@ -43,7 +46,18 @@ pub async fn tree_hash(bench: &Workbench, commit: &CommitId) -> anyhow::Result<S
 /// # Errors
 /// A cause when its files can't be read as what they are.
 pub fn locked(source: &Path) -> Result<Locked, Halt> {
-    let lock: Lock = detect(source);
+    let tree = Directory::new(source).with_context(|| format!("could not look into {}", source.display()))?;
+    let paths = |files: Vec<String>| files.into_iter().map(PathBuf::from).collect();
+    let lock = match dependencies::detect(&tree).manager {
+        Manager::Uv => Lock::Uv,
+        Manager::Poetry => Lock::Poetry,
+        Manager::Pipenv => Lock::Pipfile,
+        Manager::Requirements { production, development, .. } => {
+            Lock::Requirements { production: paths(production), development: paths(development) }
+        }
+        Manager::Pyproject => Lock::Pyproject,
+        Manager::None => Lock::Nothing,
+    };
     Locked::read(source, lock)
 }
 

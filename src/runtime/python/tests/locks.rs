@@ -113,7 +113,8 @@ async fn a_poetry_lock_is_installed_and_a_stale_one_refused() {
     assert_eq!(cause.cure, "Run `poetry lock` and commit poetry.lock.");
 
     world.write("pyproject.toml", &pyproject("5.2.1"));
-    let excluded = world.read("poetry.lock").replace("python-versions = \">=3.11,<4\"", "python-versions = \">=3.99\"");
+    let excluded =
+        world.read("poetry.lock").replace("python-versions = \">=3.11,<4\"", "python-versions = \">=3.99\"");
     world.write("poetry.lock", &excluded);
     let cause = world.install(&world.setting(&world.commit())).await.unwrap_err();
     assert!(cause.summary.starts_with("poetry.lock is for Python >=3.99, not for 3."), "{}", cause.summary);
@@ -137,10 +138,11 @@ async fn a_uv_lock_is_installed_and_a_stale_one_refused() {
     let setting = world.setting(&world.commit());
     let installed = world.install(&setting).await.unwrap();
     let freeze = std::fs::read_to_string(&installed.values["freeze"]).unwrap();
-    assert_eq!(freeze, "asgiref==3.8.1\ndjango==5.2.1\niniconfig==2.0.0\nruff==0.8.4\nsqlparse==0.5.3\n".replace(
-        "sqlparse==0.5.3",
-        freeze.lines().last().unwrap()
-    ));
+    assert_eq!(
+        freeze,
+        "asgiref==3.8.1\ndjango==5.2.1\niniconfig==2.0.0\nruff==0.8.4\nsqlparse==0.5.3\n"
+            .replace("sqlparse==0.5.3", freeze.lines().last().unwrap())
+    );
     let built = world.build(&setting, &installed).await.unwrap();
     let venv = Path::new(&built.artifact.as_ref().unwrap().location).join("venv");
     let production = super::super::environment::freeze(&venv).unwrap();
@@ -151,7 +153,10 @@ async fn a_uv_lock_is_installed_and_a_stale_one_refused() {
     assert_eq!(cause.summary, "uv.lock is stale: pyproject.toml has changed since it was locked");
 
     world.write("pyproject.toml", &pyproject("3.8.1").replace(">=3.11", ">=3.99"));
-    world.write("uv.lock", &world.read("uv.lock").replace("requires-python = \">=3.11\"", "requires-python = \">=3.99\""));
+    world.write(
+        "uv.lock",
+        &world.read("uv.lock").replace("requires-python = \">=3.11\"", "requires-python = \">=3.99\""),
+    );
     let cause = world.install(&world.setting(&world.commit())).await.unwrap_err();
     assert!(cause.cure.contains("Set `python` under [project]"), "{cause:?}");
 }

@@ -11,7 +11,13 @@ use crate::domain::ids::{CommitId, StepId};
 use crate::domain::plan::{Build, Cause, Exec, Output, Setting, Verdict};
 use crate::domain::project::{ArtifactSettings, Judge, Place, ProjectKind};
 
-use super::standin::{Facts, Spec, Workbench};
+use crate::domain::command::CommitFacts;
+use crate::domain::ids::{AttemptKey, Owner, RunId};
+use crate::domain::plan::{Step, Work};
+use crate::domain::time::Millis;
+use crate::runtime::attempt::{Spec, VERSION};
+use crate::runtime::environment::allowed;
+use crate::runtime::workbench::Workbench;
 
 /// Tools that take long to install are shared by the tests and kept between runs, below `target/`.
 fn kept() -> PathBuf {
@@ -51,7 +57,12 @@ fn tool(name: &str, packages: &str) -> PathBuf {
     let lock = std::fs::File::create(venv.with_extension("lock")).unwrap();
     lock.lock().unwrap();
     if !venv.join("done").exists() {
-        sh(&kept(), &format!("rm -rf {name} && python3 -m venv {name} && {name}/bin/pip install -q {packages} && touch {name}/done"));
+        sh(
+            &kept(),
+            &format!(
+                "rm -rf {name} && python3 -m venv {name} && {name}/bin/pip install -q {packages} && touch {name}/done"
+            ),
+        );
     }
     venv.join("bin")
 }
@@ -78,9 +89,15 @@ impl World {
             "books/models.py",
             "from django.db import models\n\n\nclass Book(models.Model):\n    title = models.CharField(max_length=80)\n",
         );
-        let settings = world.read("shop/settings.py").replace("INSTALLED_APPS = [", "INSTALLED_APPS = [\n    'books',");
+        let settings =
+            world.read("shop/settings.py").replace("INSTALLED_APPS = [", "INSTALLED_APPS = [\n    'books',");
         world.write("shop/settings.py", &format!("{settings}\nSTATIC_ROOT = BASE_DIR / 'staticfiles'\n"));
-        sh(&repository, &format!("{bin}/python manage.py makemigrations -v0 books && rm -rf */__pycache__ */*/__pycache__"));
+        sh(
+            &repository,
+            &format!(
+                "{bin}/python manage.py makemigrations -v0 books && rm -rf */__pycache__ */*/__pycache__"
+            ),
+        );
         world
     }
 
@@ -105,25 +122,33 @@ impl World {
     }
 
     /// A bench for one attempt at a step of that name.
-    fn bench(&self, step: &str, inputs: &[(&str, &Output)]) -> Workbench {
+    fn bench(&self, step: &str, work: Work, inputs: &[(&str, &Output)]) -> Workbench {
         let dir = self.dir.path().join("attempts").join(step);
         let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(dir.join("work")).unwrap();
-        let env = std::env::vars().filter(|(name, _)| {
-            ["PATH", "HOME", "LANG"].contains(&name.as_str()) || name.starts_with("PIP_") || name.starts_with("SSL_")
-        });
-        Workbench {
-            spec: Spec {
-                commit: Facts { id: CommitId(String::new()) },
-                inputs: inputs.iter().map(|(step, output)| (StepId::from(*step), (*output).clone())).collect(),
-                mirror: self.repository(),
-                artifacts: self.dir.path().join("artifacts"),
-                cache: self.cache(),
-                env: env.collect(),
+        let spec = Spec {
+            v: VERSION,
+            key: AttemptKey { owner: Owner::Run(RunId(1)), step: step.into(), attempt: 1 },
+            step: Step {
+                id: step.into(),
+                group: step.into(),
+                needs: Vec::new(),
+                work,
+                timeout: Millis::minutes(10),
+                retries: 0,
+                skip: None,
             },
-            dir,
-            said: Vec::new(),
-        }
+            commit: commit_facts(),
+            inputs: inputs.iter().map(|(step, output)| (StepId::from(*step), (*output).clone())).collect(),
+            mirror: self.repository(),
+            artifacts: self.dir.path().join("artifacts"),
+            cache: self.cache(),
+            redact: Vec::new(),
+            env: allowed(std::env::vars()),
+        };
+        // Nothing stops these steps.
+        let (sender, stopped) = tokio::sync::watch::channel(false);
+        std::mem::forget(sender);
+        Workbench::new(&dir, spec, stopped).unwrap()
     }
 
     fn setting(&self, commit: &CommitId) -> Setting {
@@ -140,34 +165,53 @@ impl World {
     }
 
     async fn install(&self, setting: &Setting) -> Result<Output, Cause> {
-        let mut bench = self.bench("install", &[]);
+        let mut bench = self.bench("install", Work::Install(setting.clone()), &[]);
         let done = super::install::run(&mut bench, setting).await.unwrap();
         ended(&bench, done.verdict, done.output)
     }
 
     async fn build(&self, setting: &Setting, installed: &Output) -> Result<Output, Cause> {
-        let mut bench = self.bench("candidate", &[("install", installed)]);
         let build = Build { setting: setting.clone(), artifact: ArtifactSettings::default() };
+        let mut bench = self.bench("candidate", Work::Build(build.clone()), &[("install", installed)]);
         let done = super::candidate::run(&mut bench, &build).await.unwrap();
         ended(&bench, done.verdict, done.output)
     }
 
     async fn inspect(&self, setting: &Setting, installed: &Output, built: &Output) -> Result<Output, Cause> {
-        let mut bench = self.bench("inspect", &[("install", installed), ("candidate", built)]);
+        let mut bench = self.bench(
+            "inspect",
+            Work::Inspect(setting.clone()),
+            &[("install", installed), ("candidate", built)],
+        );
         let done = super::inspect::run(&mut bench, setting).await.unwrap();
         ended(&bench, done.verdict, done.output)
     }
 
     async fn migrate(&self, setting: &Setting, installed: &Output, built: &Output) -> Result<Output, Cause> {
-        let mut bench = self.bench("migrate", &[("install", installed), ("candidate", built)]);
-        let exec = Exec {
-            setting: setting.clone(),
-            run: String::new(),
-            place: Place::Candidate,
-            judge: Judge::ExitCode,
-        };
-        let done = super::migrate_empty::run(&mut bench, &exec, &BTreeMap::new()).await.unwrap();
+        let exec = exec(setting, "");
+        let mut bench = self.bench(
+            "migrate",
+            Work::MigrateEmpty(exec.clone()),
+            &[("install", installed), ("candidate", built)],
+        );
+        let done = super::migrate_empty::run(&mut bench, &exec).await.unwrap();
+        bench.services.stop().await.unwrap();
         ended(&bench, done.verdict, done.output)
+    }
+}
+
+fn exec(setting: &Setting, run: &str) -> Exec {
+    Exec { setting: setting.clone(), run: run.to_owned(), place: Place::Candidate, judge: Judge::ExitCode }
+}
+
+fn commit_facts() -> CommitFacts {
+    CommitFacts {
+        id: CommitId(String::new()),
+        subject: String::new(),
+        author: String::new(),
+        authored: crate::domain::time::Timestamp(0),
+        tags: Vec::new(),
+        branches: Vec::new(),
     }
 }
 
@@ -175,7 +219,7 @@ fn ended(bench: &Workbench, verdict: Verdict, output: Output) -> Result<Output, 
     match verdict {
         Verdict::Passed => Ok(output),
         Verdict::Failed(cause) => Err(cause),
-        other => panic!("{other:?}\n{}", bench.said.join("\n")),
+        other => panic!("{other:?}; see {}", bench.dir().display()),
     }
 }
 

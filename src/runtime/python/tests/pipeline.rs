@@ -52,14 +52,15 @@ async fn a_candidate_is_built_once_and_an_altered_one_never_used() {
 
     // Two builds of the same inputs at once: one builds, the other finds it built.
     std::fs::rename(home, world.dir.path().join("second")).unwrap();
-    let (mut one, mut two) =
-        (world.bench("one", &[("install", &installed)]), world.bench("two", &[("install", &installed)]));
     let build = Build { setting: setting.clone(), artifact: ArtifactSettings::default() };
+    let bench = |name| world.bench(name, Work::Build(build.clone()), &[("install", &installed)]);
+    let (mut one, mut two) = (bench("one"), bench("two"));
     let (first, second) = tokio::join!(
         super::super::candidate::run(&mut one, &build),
         super::super::candidate::run(&mut two, &build)
     );
-    let hits = [first.unwrap(), second.unwrap()].map(|done| done.output.facts.contains(&"cache hit".to_owned()));
+    let hits =
+        [first.unwrap(), second.unwrap()].map(|done| done.output.facts.contains(&"cache hit".to_owned()));
     assert_eq!(hits.iter().filter(|hit| **hit).count(), 1);
 }
 
@@ -80,7 +81,13 @@ async fn static_files_only_where_the_settings_have_a_place_for_them() {
     let built = world.build(&world.setting(&world.commit()), &installed).await.unwrap();
     assert_eq!(ids(&built), ["STATIC-OUTSIDE"]);
 
-    world.write("shop/settings.py", &settings.replace("DEBUG = True", "import os\nDEBUG = os.environ['SHOP_DEBUG']\nopen(BASE_DIR / 'log.txt', 'w')"));
+    world.write(
+        "shop/settings.py",
+        &settings.replace(
+            "DEBUG = True",
+            "import os\nDEBUG = os.environ['SHOP_DEBUG']\nopen(BASE_DIR / 'log.txt', 'w')",
+        ),
+    );
     let commit = world.commit();
     let cause = world.build(&world.setting(&commit), &installed).await.unwrap_err();
     assert_eq!(cause.summary, "Django does not start: KeyError: 'SHOP_DEBUG'");
@@ -110,11 +117,15 @@ async fn tests_run_in_the_candidate_with_development_packages_beside() {
     );
     let setting = world.setting(&world.commit());
     let (installed, built) = installed_and_built(&world, &setting).await;
-    let mut bench = world.bench("test", &[("install", &installed), ("candidate", &built)]);
-    let mut over = overlay::prepare(&mut bench, &setting, &BTreeMap::new()).await.unwrap();
-    let findings = overlay::databases(&mut bench, &mut over, &setting, "pytest -q").await.unwrap();
+    let mut bench = world.bench(
+        "test",
+        Work::Exec(exec(&setting, "pytest -q")),
+        &[("install", &installed), ("candidate", &built)],
+    );
+    let mut over = overlay::prepare(&mut bench).await.unwrap();
+    let findings = overlay::databases(&mut bench, &mut over).await.unwrap();
     assert_eq!((over.findings.as_slice(), findings.as_slice()), (&[][..], &[][..]));
-    let line = super::super::standin::CommandLine::shell("pytest -q").cwd(&over.cwd).envs(over.env.clone());
+    let line = crate::runtime::command::CommandLine::shell("pytest -q").cwd(&over.cwd).envs(over.env.clone());
     let ended = bench.run(line).await.unwrap();
     assert!(ended.success(), "{}", ended.tail.join("\n"));
     over.verify().await.unwrap();
@@ -132,11 +143,62 @@ async fn tests_run_in_the_candidate_with_development_packages_beside() {
     world.write("requirements.txt", "django==5.2.1\npsycopg[binary]==3.2.3\n");
     setting.commit = world.commit();
     let (installed, built) = installed_and_built(&world, &setting).await;
-    let mut bench = world.bench("test", &[("install", &installed), ("candidate", &built)]);
-    let mut over = overlay::prepare(&mut bench, &setting, &BTreeMap::new()).await.unwrap();
-    let findings = overlay::databases(&mut bench, &mut over, &setting, "pytest -q").await.unwrap();
-    assert_eq!(findings.iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>(), ["DB-SQLITE-TESTS"]);
+    let mut bench = world.bench(
+        "test",
+        Work::Exec(exec(&setting, "pytest -q")),
+        &[("install", &installed), ("candidate", &built)],
+    );
+    let mut over = overlay::prepare(&mut bench).await.unwrap();
+    let findings = overlay::databases(&mut bench, &mut over).await.unwrap();
+    assert_eq!(findings.iter().map(|finding| finding.id.as_str()).collect::<Vec<_>>(), ["DB-TESTS-SQLITE"]);
     assert!(findings[0].title.contains("SQLite and production runs on PostgreSQL"), "{}", findings[0].title);
+}
+
+#[tokio::test]
+async fn a_project_on_postgresql_is_pointed_at_the_throw_away_server() {
+    if !index_is_there("PostgreSQL beside a step") {
+        return;
+    }
+    let world = World::django("5.2");
+    world.write("requirements.txt", "django==5.2.1\npsycopg[binary]==3.2.3\n");
+    world.write("requirements-dev.txt", "-r requirements.txt\npytest==8.3.4\npytest-django==4.9.0\n");
+    world.write("pytest.ini", "[pytest]\nDJANGO_SETTINGS_MODULE = shop.settings\npython_files = test_*.py\n");
+    world.write(
+        "books/test_it.py",
+        "import pytest\nfrom django.db import connection\nfrom books.models import Book\n\n\
+         @pytest.mark.django_db\ndef test_where():\n    Book.objects.create(title='x')\n    assert connection.vendor == 'postgresql'\n",
+    );
+    let settings = world.read("shop/settings.py");
+    let elsewhere = "\nDATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'shop', 'USER': 'shop', \
+                     'HOST': 'db.example', 'PORT': 5433, 'OPTIONS': {'sslmode': 'verify-full'}}}\n";
+    world.write("shop/settings.py", &(settings + elsewhere));
+    let mut setting = world.setting(&world.commit());
+    setting.services = vec![crate::domain::project::Service::Postgres];
+    let (installed, built) = installed_and_built(&world, &setting).await;
+
+    let inputs = [("install", &installed), ("candidate", &built)];
+    let mut bench = world.bench("test", Work::Exec(exec(&setting, "pytest -q")), &inputs);
+    bench.serve(&setting.services).await.unwrap();
+    let mut over = overlay::prepare(&mut bench).await.unwrap();
+    let findings = overlay::databases(&mut bench, &mut over).await.unwrap();
+    assert_eq!(findings, []);
+    let line = crate::runtime::command::CommandLine::shell("pytest -q").cwd(&over.cwd).envs(over.env.clone());
+    let ended = bench.run(line).await.unwrap();
+    assert!(ended.success(), "{}", ended.tail.join("\n"));
+    over.verify().await.unwrap();
+    bench.services.stop().await.unwrap();
+
+    let migrated = world.migrate(&setting, &installed, &built).await.unwrap();
+    assert!(migrated.facts[0].ends_with("migrations applied to an empty PostgreSQL"), "{:?}", migrated.facts);
+    world.write(
+        "books/migrations/0002_sql.py",
+        "from django.db import migrations\n\nclass Migration(migrations.Migration):\n    dependencies = [('books', '0001_initial')]\n    operations = [migrations.RunSQL('ALTER TABLE nowhere ADD x int')]\n",
+    );
+    let setting = Setting { commit: world.commit(), ..setting };
+    let built = world.build(&setting, &installed).await.unwrap();
+    let cause = world.migrate(&setting, &installed, &built).await.unwrap_err();
+    let wanted = "migration books.0002_sql failed: django.db.utils.ProgrammingError: relation \"nowhere\" does not exist";
+    assert_eq!(cause.summary, wanted);
 }
 
 #[tokio::test]
@@ -154,9 +216,13 @@ async fn migrations_are_listed_applied_and_their_failures_named() {
         let found = world.inspect(&setting, &installed, &built).await.unwrap();
         let book = found.migrations.iter().find(|migration| migration.name == "books.0001_initial").unwrap();
         assert!(book.leaf);
-        let hash = super::super::manifest::content_hash(&world.repository().join("books/migrations/0001_initial.py"));
+        let hash = super::super::manifest::content_hash(
+            &world.repository().join("books/migrations/0001_initial.py"),
+        );
         assert_eq!(book.hash, hash.unwrap());
-        assert!(found.migrations.iter().any(|migration| migration.name == "auth.0001_initial" && !migration.leaf));
+        assert!(
+            found.migrations.iter().any(|migration| migration.name == "auth.0001_initial" && !migration.leaf)
+        );
         assert!(found.facts.contains(&"1 of the project's own".to_owned()), "{:?}", found.facts);
         let migrated = world.migrate(&setting, &installed, &built).await.unwrap();
         assert!(migrated.facts[0].ends_with("migrations applied to an empty SQLite"), "{:?}", migrated.facts);
@@ -192,6 +258,9 @@ async fn migrations_are_listed_applied_and_their_failures_named() {
         let setting = world.setting(&world.commit());
         let built = world.build(&setting, &installed).await.unwrap();
         let cause = world.migrate(&setting, &installed, &built).await.unwrap_err();
-        assert_eq!(cause.summary, "the application does not start: shop.wsgi.application: RuntimeError: no licence");
+        assert_eq!(
+            cause.summary,
+            "the application does not start: shop.wsgi.application: RuntimeError: no licence"
+        );
     }
 }
