@@ -1,13 +1,8 @@
-//! Parse, dispatch, exit code: nothing else.
+//! `towpath`: parse, dispatch, exit code; everything else is in the library.
 
-use std::path::Path;
-use std::process::ExitCode;
+#[cfg(not(target_os = "linux"))]
+compile_error!("Towpath runs on Linux alone: it stands on /proc, process groups and peer credentials.");
 
-fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    match arguments.as_slice() {
-        // Hidden: an engine starts its workers with it.
-        [verb, dir] if verb == "step-worker" => towpath::runtime::worker::main(Path::new(dir)),
-        _ => ExitCode::from(2),
-    }
+fn main() -> std::process::ExitCode {
+    towpath::cli::main()
 }

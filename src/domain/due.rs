@@ -1,1 +1,118 @@
-//! What follows from the state.
+//! What follows from the state: one-shot effects that are due, and lasting work that should be under way.
+
+use std::collections::BTreeSet;
+
+use super::effect::Effect;
+use super::ids::{AttemptKey, Owner};
+use super::plan::Plan;
+use super::state::{Deployment, DeploymentPhase, Run, RunPhase, State, StepPhase, StepState};
+use super::watch::Watch;
+
+impl State {
+    /// Every one-shot effect that is due. The engine subtracts what is in flight.
+    #[must_use]
+    pub fn pending(&self) -> Vec<Effect> {
+        let mut due = Vec::new();
+        for (number, run) in &self.runs {
+            if run.phase == RunPhase::Preparing {
+                due.push(Effect::Prepare { run: *number, commit: run.commit.id.clone() });
+            }
+            let stop = matches!(run.phase, RunPhase::Cancelling { now: true });
+            due.extend(self.due_steps(Owner::Run(*number), stop));
+        }
+        for (number, deployment) in &self.deployments {
+            let environment = deployment.environment.clone();
+            match deployment.phase {
+                DeploymentPhase::Leasing => {
+                    due.push(Effect::AcquireLease { environment, deployment: *number });
+                }
+                DeploymentPhase::Observing { .. } => {
+                    due.push(Effect::ObserveEnvironment { environment, deployment: *number });
+                }
+                _ => {}
+            }
+            let stop = matches!(deployment.phase, DeploymentPhase::TakenBack { .. });
+            due.extend(self.due_steps(Owner::Deployment(*number), stop));
+        }
+        due
+    }
+
+    fn due_steps(&self, owner: Owner, stop: bool) -> Vec<Effect> {
+        let mut due = Vec::new();
+        for (key, state) in self.open_attempts(owner) {
+            match state.phase {
+                StepPhase::Running => {
+                    if stop || state.timed_out {
+                        due.push(Effect::Stop { key: key.clone() });
+                    }
+                    due.push(Effect::Attempt { key });
+                }
+                StepPhase::Observing => due.push(Effect::Observe { key }),
+                _ => {}
+            }
+        }
+        due
+    }
+
+    /// The attempts of a run or a deployment that have begun and not ended.
+    fn open_attempts(&self, owner: Owner) -> Vec<(AttemptKey, &StepState)> {
+        let states = match owner {
+            Owner::Run(run) => self.runs.get(&run).map(|run| &run.steps),
+            Owner::Deployment(deployment) => {
+                self.deployments.get(&deployment).map(|deployment| &deployment.steps)
+            }
+        };
+        let open = states.into_iter().flatten().filter(|(_, state)| state.is_open());
+        open.map(|(step, state)| (AttemptKey { owner, step: step.clone(), attempt: state.attempt }, state))
+            .collect()
+    }
+
+    /// All lasting work that should be under way.
+    #[must_use]
+    pub fn watches(&self) -> BTreeSet<Watch> {
+        let mut watches = BTreeSet::new();
+        if let Some(pipeline) = self.project.as_ref().map(|project| &project.pipeline)
+            && let Some(branch) = &pipeline.branch
+        {
+            watches.insert(Watch::FollowBranch { branch: branch.clone(), every: pipeline.poll });
+        }
+        for (number, run) in &self.runs {
+            self.deadlines(Owner::Run(*number), run.plan.as_ref(), &mut watches);
+        }
+        for (number, deployment) in &self.deployments {
+            self.deadlines(Owner::Deployment(*number), Some(&deployment.plan), &mut watches);
+            if let Some(epoch) = deployment.lease {
+                let environment = deployment.environment.clone();
+                watches.insert(Watch::HoldLease { environment, deployment: *number, epoch });
+            }
+        }
+        watches
+    }
+
+    fn deadlines(&self, owner: Owner, plan: Option<&Plan>, watches: &mut BTreeSet<Watch>) {
+        for (key, state) in self.open_attempts(owner) {
+            if state.timed_out {
+                continue;
+            }
+            if let Some(step) = plan.and_then(|plan| plan.step(&key.step)) {
+                watches.insert(Watch::Deadline { key, after: step.timeout });
+            }
+        }
+    }
+}
+
+impl Run {
+    /// Whether it takes one of the places that `[pipeline] runs` gives.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        matches!(self.phase, RunPhase::Preparing | RunPhase::Running | RunPhase::Cancelling { .. })
+    }
+}
+
+impl Deployment {
+    /// Whether it is not over yet.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !matches!(self.phase, DeploymentPhase::Ended(_))
+    }
+}

@@ -199,6 +199,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A deployment's steps are over; what is really there is looked at before anything is said.
+    DeploymentStepsEnded {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// Why it stopped early; `None` when every step passed.
+        why: Option<String>,
+    },
     /// What is really there was looked at.
     EnvironmentObserved {
         /// Where.

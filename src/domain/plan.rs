@@ -122,7 +122,7 @@ pub struct Step {
 
 /// One piece of outside work. Fully said: nothing is looked up when it runs but what needed steps put out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[serde(rename_all = "snake_case", tag = "kind", content = "with")]
 pub enum Work {
     /// Install the locked dependencies into a cached environment.
     Install(Setting),
@@ -293,6 +293,9 @@ pub struct Output {
     pub migrations: Vec<super::release::MigrationRef>,
     /// The directory kept for a look, when it failed.
     pub kept: Option<Kept>,
+    /// The last lines of its output, oldest first, when it did not pass.
+    #[serde(default)]
+    pub tail: Vec<String>,
 }
 
 /// A failed step's working directory, kept so that a person can look.

@@ -20,9 +20,9 @@ const SLACK: u32 = 64;
 /// A mirror. Nothing in it is ever removed but names: a commit that was released stays.
 #[derive(Debug, Clone)]
 pub struct Mirror {
-    repository: PathBuf,
+    pub(super) repository: PathBuf,
     path: PathBuf,
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// What an update noticed.

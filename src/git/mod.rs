@@ -7,6 +7,7 @@ mod discover;
 mod error;
 mod export;
 mod facts;
+mod look;
 mod mirror;
 mod tree;
 

@@ -1,1 +1,25 @@
-//! The tui room.
+//! The console. `update` takes messages in and says what it wants done; `view` draws; `app` is the only place
+//! with IO.
+//!
+//! Everything that is shown is a fold of what the engine pushed; every key is an action of one registry.
+
+pub mod action;
+pub mod app;
+mod connection;
+mod dialog;
+pub mod field;
+mod follow;
+mod fuzzy;
+mod input;
+mod layout;
+pub mod log;
+mod measure;
+pub mod model;
+pub mod schedule;
+mod terminal;
+pub mod theme;
+mod update;
+mod view;
+
+pub use update::update;
+pub use view::view;

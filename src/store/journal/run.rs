@@ -31,6 +31,7 @@ pub const fn run_of(event: &Event) -> Option<RunId> {
         | Event::DeploymentHeld { .. }
         | Event::DeploymentResumed { .. }
         | Event::EnvironmentObserved { .. }
+        | Event::DeploymentStepsEnded { .. }
         | Event::DeploymentFinished { .. } => None,
     }
 }

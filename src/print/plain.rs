@@ -1,0 +1,301 @@
+//! One line a happening, for people: the journal of a run as it is written.
+
+use super::run_of;
+use super::style::{Mark, Style};
+use crate::domain::event::{Envelope, Event};
+use crate::domain::finding::Finding;
+use crate::domain::ids::{AttemptKey, RunId, StepId};
+use crate::domain::plan::{Cause, Output, Plan, Verdict};
+use crate::domain::release::Release;
+use crate::domain::state::{RunEnd, State, StepPhase};
+use crate::domain::time::{Millis, Timestamp};
+
+/// Folds the stream into lines about one run.
+#[derive(Debug)]
+pub struct Printer {
+    style: Style,
+    run: RunId,
+    state: State,
+    /// Added to the commands that are suggested, e.g. ` --repository /srv/shop`; empty in the repository.
+    place: String,
+}
+
+impl Printer {
+    /// A printer for a run that goes on from a state. `place` is added to the commands that are suggested.
+    #[must_use]
+    pub const fn new(style: Style, run: RunId, state: State, place: String) -> Self {
+        Self { style, run, state, place }
+    }
+
+    /// What is known so far.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from another state: a fresh snapshot after a broken connection.
+    pub fn resume(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Folds a row in; what it says about the run, as lines. A row that was folded in before says nothing.
+    pub fn feed(&mut self, envelope: &Envelope) -> Vec<String> {
+        if envelope.seq <= self.state.seq {
+            return Vec::new();
+        }
+        let before = self.durations_of(envelope);
+        self.state.apply(envelope);
+        match (&envelope.event, run_of(&envelope.event)) {
+            (Event::EngineStarted { version }, _) => {
+                let text =
+                    format!("the engine was started anew (towpath {version}); open steps are looked after");
+                vec![self.line(envelope.at, Mark::Note, &text)]
+            }
+            (_, Some(run)) if run == self.run => self.lines(envelope, before),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The moment the attempt that this row ends was started.
+    fn durations_of(&self, envelope: &Envelope) -> Option<Timestamp> {
+        let Event::StepFinished { key, .. } = &envelope.event else { return None };
+        self.state.runs.get(&self.run)?.steps.get(&key.step)?.started
+    }
+
+    fn lines(&self, envelope: &Envelope, started: Option<Timestamp>) -> Vec<String> {
+        let at = envelope.at;
+        match &envelope.event {
+            Event::RunQueued { run, commit, followed, .. } => {
+                let by = if *followed {
+                    "for the followed branch".to_owned()
+                } else {
+                    format!("by {}", envelope.actor)
+                };
+                let subject = crate::print::style::visible(&commit.subject);
+                let text = format!("run {run} queued · {} “{subject}” · {by}", commit.id.short());
+                vec![self.line(at, Mark::Waiting, &text)]
+            }
+            Event::RunStarted { run } => vec![self.line(at, Mark::Running, &format!("run {run} started"))],
+            Event::RunPlanned { plan, findings, .. } => self.planned(at, plan, findings),
+            Event::RunUnplannable { run, cause } => {
+                self.cause(at, &format!("run {run} cannot be planned: {}", cause.summary), cause)
+            }
+            Event::RunSuperseded { run, by } => {
+                vec![self.line(
+                    at,
+                    Mark::Skipped,
+                    &format!("run {run} is superseded by run {by}, of a newer commit"),
+                )]
+            }
+            Event::RunHeld { run, waits_for } => self.held(at, *run, waits_for),
+            Event::RunCancelled { run, now } => {
+                let how = if *now { "now" } else { "after the running steps" };
+                let text = format!("run {run} is cancelled by {}; it stops {how}", envelope.actor);
+                vec![self.line(at, Mark::Stopped, &text)]
+            }
+            Event::RunReopened { run } => {
+                vec![self.line(
+                    at,
+                    Mark::Running,
+                    &format!("run {run} goes on (asked by {})", envelope.actor),
+                )]
+            }
+            Event::RunFinished { run, end } => vec![self.finished(at, *run, *end)],
+            Event::StepStarted { key } => vec![self.line(at, Mark::Running, &self.started(key))],
+            Event::StepTimedOut { key } => {
+                let limit = self.timeout(key).map(|limit| format!(" of {limit}")).unwrap_or_default();
+                let text = format!("{} passed its time limit{limit}; it is being stopped", key.step);
+                vec![self.line(at, Mark::Warn, &text)]
+            }
+            Event::StepFinished { key, verdict, output } => {
+                let took = started.map(|started| at.since(started));
+                self.step_finished(at, key, verdict, output, took)
+            }
+            Event::StepAcknowledged { step, reason, .. } => {
+                let reason = super::style::visible(reason);
+                let text = format!("{step} acknowledged by {}: {reason}", envelope.actor);
+                vec![self.line(at, Mark::Warn, &text)]
+            }
+            Event::ReleaseCreated { release } => vec![self.line(at, Mark::Good, &release_text(release))],
+            _ => Vec::new(),
+        }
+    }
+
+    fn planned(&self, at: Timestamp, plan: &Plan, findings: &[Finding]) -> Vec<String> {
+        let run: Vec<&str> =
+            plan.steps.iter().filter(|step| step.skip.is_none()).map(|step| step.id.as_str()).collect();
+        let text = format!("plan {} · {} steps: {}", plan.digest.short(), run.len(), run.join(", "));
+        let mut lines = vec![self.line(at, Mark::Note, &text)];
+        let skipped = plan.steps.iter().filter_map(|step| Some((step, step.skip.as_ref()?)));
+        for (step, why) in skipped {
+            lines.push(self.line(at, Mark::Skipped, &format!("{} skipped: {why}", step.id)));
+        }
+        lines.extend(findings.iter().flat_map(|finding| self.finding(finding)));
+        lines
+    }
+
+    fn started(&self, key: &AttemptKey) -> String {
+        match (key.attempt, self.state.estimate(&key.step)) {
+            (0 | 1, Some(estimate)) => format!("{} started · usually {estimate}", key.step),
+            (0 | 1, None) => format!("{} started", key.step),
+            (attempt, _) => format!("{} started · attempt {attempt}", key.step),
+        }
+    }
+
+    fn timeout(&self, key: &AttemptKey) -> Option<Millis> {
+        let run = self.state.runs.get(&self.run)?;
+        Some(run.plan.as_ref()?.step(&key.step)?.timeout)
+    }
+
+    fn step_finished(
+        &self,
+        at: Timestamp,
+        key: &AttemptKey,
+        verdict: &Verdict,
+        output: &Output,
+        took: Option<Millis>,
+    ) -> Vec<String> {
+        let step = &key.step;
+        let took = took.map(|took| format!(" {took}")).unwrap_or_default();
+        let facts: String = output.facts.iter().map(|fact| format!(" · {fact}")).collect();
+        let mut lines = match verdict {
+            Verdict::Passed => {
+                let took = if took.is_empty() { took } else { format!(" in{took}") };
+                vec![self.line(at, Mark::Good, &format!("{step} passed{took}{facts}"))]
+            }
+            Verdict::Failed(cause) => {
+                let took = if took.is_empty() { took } else { format!(" after{took}") };
+                self.cause(at, &format!("{step} failed{took} · {}", cause.summary), cause)
+            }
+            Verdict::Inconclusive { reason } => vec![
+                self.line(at, Mark::Warn, &format!("{step} is inconclusive: {reason}{facts}")),
+                self.indented(&format!("to accept that: {}", self.acknowledge(step))),
+            ],
+            Verdict::Cancelled => vec![self.line(at, Mark::Stopped, &format!("{step} cancelled"))],
+        };
+        lines.extend(output.findings.iter().flat_map(|finding| self.finding(finding)));
+        if let (Verdict::Failed(_), Some(kept)) = (verdict, &output.kept) {
+            lines.push(self.indented(&format!("kept for a look: {}", kept.directory)));
+        }
+        lines
+    }
+
+    /// The cause card: what was expected, what was measured, the last lines, the cure.
+    fn cause(&self, at: Timestamp, headline: &str, cause: &Cause) -> Vec<String> {
+        let mut lines = vec![self.line(at, Mark::Bad, headline)];
+        let facts = [("expected", &cause.expected), ("measured", &cause.measured)];
+        for (word, fact) in facts.into_iter().filter(|(_, fact)| !fact.is_empty()) {
+            lines.push(self.indented(&format!("{word}: {fact}")));
+        }
+        let bar = if self.style.ascii { "| " } else { "│ " };
+        for last in &cause.last_lines {
+            lines.push(format!("         {}{}", self.style.dim(bar), super::style::visible(last)));
+        }
+        if !cause.cure.is_empty() {
+            lines.push(self.indented(&format!("what to do: {}", cause.cure)));
+        }
+        lines
+    }
+
+    fn held(&self, at: Timestamp, run: RunId, waits_for: &[StepId]) -> Vec<String> {
+        let names: Vec<&str> = waits_for.iter().map(StepId::as_str).collect();
+        let text =
+            format!("run {run} is held: {} could not be checked and waits for a person", names.join(", "));
+        let mut lines = vec![self.line(at, Mark::Warn, &text)];
+        for step in waits_for {
+            if let Some(reason) = self.reason_of(step) {
+                lines.push(self.indented(&format!("{step}: {reason}")));
+            }
+            lines.push(self.indented(&format!("to accept it: {}", self.acknowledge(step))));
+            lines.push(self.indented(&format!("to try again: towpath retry {run} {step}{}", self.place)));
+        }
+        lines
+    }
+
+    fn reason_of(&self, step: &StepId) -> Option<&str> {
+        match &self.state.runs.get(&self.run)?.steps.get(step)?.phase {
+            StepPhase::Inconclusive { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The command that accepts an inconclusive check.
+    fn acknowledge(&self, step: &StepId) -> String {
+        format!("towpath ack {} {step} --reason \"…\"{}", self.run, self.place)
+    }
+
+    fn finished(&self, at: Timestamp, run: RunId, end: RunEnd) -> String {
+        let known = self.state.runs.get(&run);
+        let took = known.and_then(|known| Some(at.since(known.started?)));
+        let took = took.map(|took| format!(" after {took}")).unwrap_or_default();
+        match end {
+            RunEnd::Passed { release: Some(release) } => {
+                self.line(at, Mark::Good, &format!("run {run} passed{took} · release {release}"))
+            }
+            RunEnd::Passed { release: None } => self.line(at, Mark::Good, &format!("run {run} passed{took}")),
+            RunEnd::Failed => {
+                let first = known.and_then(|known| known.failed.as_ref());
+                let first = first.map(|(step, _)| format!(" · {step} failed first")).unwrap_or_default();
+                self.line(at, Mark::Bad, &format!("run {run} failed{took}{first}"))
+            }
+            RunEnd::Cancelled => self.line(at, Mark::Stopped, &format!("run {run} was cancelled{took}")),
+            RunEnd::Superseded { by } => {
+                self.line(at, Mark::Skipped, &format!("run {run} gave way to run {by}, of a newer commit"))
+            }
+        }
+    }
+
+    fn finding(&self, finding: &Finding) -> Vec<String> {
+        let glyph = self.style.glyph(Mark::of_severity(finding.severity));
+        let title = super::style::visible(&finding.title);
+        let text = format!("{}: {title} ({})", finding.severity.word(), finding.id);
+        let mut lines = vec![format!("         {glyph} {}", self.style.words(&text))];
+        if !finding.cure.is_empty() {
+            lines.push(format!("           {}", super::style::visible(&self.style.words(&finding.cure))));
+        }
+        lines
+    }
+
+    fn line(&self, at: Timestamp, mark: Mark, text: &str) -> String {
+        let text = super::style::visible(text);
+        let clock = self.style.dim(&self.style.clock(at));
+        format!("{clock} {} {}", self.style.glyph(mark), self.style.words(&text))
+    }
+
+    fn indented(&self, text: &str) -> String {
+        format!("         {}", super::style::visible(&self.style.words(text)))
+    }
+}
+
+/// A release in a line.
+#[must_use]
+pub fn release_text(release: &Release) -> String {
+    let version = release.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
+    let artifact = &release.artifact;
+    format!(
+        "release {}{version} · {} · {} files, {}",
+        release.number,
+        artifact.id.short(),
+        artifact.files,
+        bytes(artifact.bytes)
+    )
+}
+
+/// Bytes as people read them: `812 B`, `4.2 kB`, `31.0 MB` (powers of 1000).
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    let mut tenths = u128::from(count) * 10;
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut name = "B";
+    for unit in units {
+        if tenths < 10_000 {
+            break;
+        }
+        tenths /= 1000;
+        name = unit;
+    }
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}

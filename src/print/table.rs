@@ -1,0 +1,124 @@
+//! Lists: runs, and where a run's steps are.
+
+use super::plain::release_text;
+use super::style::{Mark, Style, visible};
+use crate::domain::ids::{Owner, RunId};
+use crate::domain::query::RunSummary;
+use crate::domain::state::{RunPhase, State, StepPhase};
+use crate::domain::time::Timestamp;
+use crate::text::width::{pad, truncate, width};
+
+/// The widest that a column becomes before its text is cut, in terminal columns.
+const WIDEST: usize = 50;
+
+/// Runs as a table, in the order given. The first line names the columns.
+#[must_use]
+pub fn history(style: &Style, runs: &[RunSummary]) -> Vec<String> {
+    let header = ["run", "when", "commit", "subject", "by", "took", "ended", "release", "failed"];
+    let mut rows = vec![header.map(str::to_owned)];
+    for run in runs {
+        let phase = run.end.map_or(RunPhase::Running, RunPhase::Ended);
+        let (_, word) = Mark::of_run(phase);
+        rows.push([
+            run.run.to_string(),
+            style.day(run.queued),
+            run.commit.id.short().to_owned(),
+            run.commit.subject.clone(),
+            run.by.to_string(),
+            run.took.map(|took| took.to_string()).unwrap_or_default(),
+            if run.end.is_some() { word.to_owned() } else { "open".to_owned() },
+            run.release.map(|release| release.to_string()).unwrap_or_default(),
+            run.failed.as_ref().map(|(step, why)| format!("{step}: {why}")).unwrap_or_default(),
+        ]);
+    }
+    align(style, &rows)
+}
+
+/// Open runs with their steps, and the newest release.
+#[must_use]
+pub fn status(style: &Style, state: &State, now: Timestamp) -> Vec<String> {
+    let mut lines = Vec::new();
+    let open = state.runs.iter().filter(|(_, run)| !matches!(run.phase, RunPhase::Ended(_)));
+    for (number, _) in open {
+        lines.extend(run(style, state, *number, now));
+    }
+    if lines.is_empty() {
+        lines.push("no run is open".to_owned());
+        if let Some(number) = state.runs.keys().next_back() {
+            lines.extend(run(style, state, *number, now));
+        }
+    }
+    match state.releases.values().next_back() {
+        Some(release) => {
+            let text = format!(
+                "newest {} of {}, {}",
+                release_text(release),
+                release.commit.short(),
+                style.day(release.created)
+            );
+            lines.push(style.words(&text).into_owned());
+        }
+        None => lines.push("there is no release yet".to_owned()),
+    }
+    lines
+}
+
+/// One run with its steps.
+#[must_use]
+pub fn run(style: &Style, state: &State, number: RunId, now: Timestamp) -> Vec<String> {
+    let Some(run) = state.runs.get(&number) else { return Vec::new() };
+    let (mark, word) = Mark::of_run(run.phase);
+    let took = run.started.map(|started| format!(" · {}", run.ended.unwrap_or(now).since(started)));
+    let text = format!(
+        "run {number} {word} · {} “{}” · by {}{}",
+        run.commit.id.short(),
+        visible(&run.commit.subject),
+        run.by,
+        took.unwrap_or_default()
+    );
+    let mut lines = vec![format!("{} {}", style.glyph(mark), style.words(&text))];
+    if let Some(cause) = &run.cause {
+        lines.push(format!("    {}", style.words(&visible(&cause.summary))));
+    }
+    let steps = state.steps(Owner::Run(number));
+    let widest = steps.iter().map(|(step, _)| width(&step.id.0)).max().unwrap_or(0);
+    for (step, at) in steps {
+        let (mark, word) = Mark::of_step(at);
+        let took = match (at.started, at.ended) {
+            (Some(started), Some(ended)) => ended.since(started).to_string(),
+            (Some(started), None) if at.is_open() => now.since(started).to_string(),
+            _ => String::new(),
+        };
+        let why = match &at.phase {
+            StepPhase::Failed { cause } => cause.summary.clone(),
+            StepPhase::Inconclusive { reason } => match &at.acknowledged {
+                Some(word) => format!("{reason} · accepted: {word}"),
+                None => reason.clone(),
+            },
+            StepPhase::Skipped { why } => why.clone(),
+            _ => at.output.facts.join(" · "),
+        };
+        let text = format!("{} {word:<13} {took:>7}  {}", pad(&step.id.0, widest), visible(&why));
+        lines.push(format!("  {} {}", style.glyph(mark), style.words(text.trim_end())));
+    }
+    lines
+}
+
+/// Columns under each other; the header stands back.
+fn align<const N: usize>(style: &Style, rows: &[[String; N]]) -> Vec<String> {
+    let shown: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| style.words(&truncate(&visible(cell), WIDEST)).into_owned()))
+        .collect();
+    let widths: [usize; N] =
+        std::array::from_fn(|column| shown.iter().map(|row| width(&row[column])).max().unwrap_or(0));
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, columns)| pad(cell, columns)).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    let mut lines: Vec<String> = shown.iter().map(line).collect();
+    if let Some(header) = lines.first_mut() {
+        *header = style.dim(header);
+    }
+    lines
+}

@@ -1,0 +1,161 @@
+//! Keys in dialogs.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::action::{ACTIONS, Entry, Key};
+use super::fuzzy;
+use super::model::{Dialog, Model, Request};
+use super::update::{perform, show_run};
+use crate::domain::command::Command;
+use crate::domain::query::{CommitRow, Query};
+
+/// How far a page key goes in a list.
+const PAGE: isize = 10;
+
+/// The actions that the palette shows.
+pub(crate) fn palette<'a>(query: &str) -> Vec<&'a Entry> {
+    let items = ACTIONS.iter().map(|entry| {
+        let keys: Vec<String> = entry.keys.iter().map(Key::label).collect();
+        (entry, format!("{} {} {}", entry.name, entry.help, keys.join(" ")))
+    });
+    fuzzy::filter(query, items)
+}
+
+/// The commits that the picker shows.
+pub(crate) fn picker<'a>(model: &'a Model, query: &str) -> Vec<&'a CommitRow> {
+    let rows = model.commits.rows.as_deref().unwrap_or_default();
+    fuzzy::filter(
+        query,
+        rows.iter().map(|row| {
+            let commit = &row.commit;
+            let names = [commit.tags.join(" "), commit.branches.join(" ")].join(" ");
+            (row, format!("{} {} {names} {}", commit.id.short(), commit.subject, commit.author))
+        }),
+    )
+}
+
+pub(super) fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request>) {
+    let control = event.modifiers.contains(KeyModifiers::CONTROL);
+    match event.code {
+        KeyCode::Esc => model.dialog = None,
+        KeyCode::Char('c') if control => model.dialog = None,
+        KeyCode::Enter => enter(model, requests),
+        KeyCode::Up => step(model, -1),
+        KeyCode::Down => step(model, 1),
+        KeyCode::Char('p') if control => step(model, -1),
+        KeyCode::Char('n') if control => step(model, 1),
+        KeyCode::PageUp => step(model, -PAGE),
+        KeyCode::PageDown => step(model, PAGE),
+        _ => other(model, event),
+    }
+}
+
+fn other(model: &mut Model, event: KeyEvent) {
+    match &mut model.dialog {
+        Some(Dialog::Palette { field, at }) => {
+            if field.key(event) {
+                *at = 0;
+            }
+        }
+        Some(Dialog::Picker { field }) => {
+            if field.key(event) {
+                model.commits.at = 0;
+            }
+        }
+        Some(Dialog::Acknowledge { field, .. }) => {
+            field.key(event);
+        }
+        Some(Dialog::Cancel { .. }) => match event.code {
+            KeyCode::Tab | KeyCode::BackTab | KeyCode::Char('j' | 'k') => step(model, 1),
+            KeyCode::Char('q') => model.dialog = None,
+            _ => {}
+        },
+        Some(Dialog::Help { .. } | Dialog::Runs { .. } | Dialog::Findings { .. }) => match event.code {
+            KeyCode::Char('k') => step(model, -1),
+            KeyCode::Char('j') => step(model, 1),
+            KeyCode::Char('g') | KeyCode::Home => step(model, isize::MIN / 2),
+            KeyCode::Char('G') | KeyCode::End => step(model, isize::MAX / 2),
+            KeyCode::Char('q' | '?' | 'o' | 'u') => model.dialog = None,
+            _ => {}
+        },
+        None => {}
+    }
+}
+
+/// Moves the selection, or scrolls.
+pub(super) fn step(model: &mut Model, by: isize) {
+    let runs = model.state.runs.len();
+    let rows = match &model.dialog {
+        Some(Dialog::Picker { field }) => picker(model, field.text()).len(),
+        _ => 0,
+    };
+    let text = match &model.dialog {
+        Some(Dialog::Help { .. }) => super::view::dialogs::help_lines(model).len(),
+        Some(Dialog::Findings { .. }) => super::view::dialogs::finding_lines(model, model.size.0).len(),
+        _ => 0,
+    };
+    let page = super::view::dialogs::text_page(model);
+    let moved = |at: usize, count: usize| at.saturating_add_signed(by).min(count.saturating_sub(1));
+    match &mut model.dialog {
+        Some(Dialog::Palette { field, at }) => *at = moved(*at, palette(field.text()).len()),
+        Some(Dialog::Picker { .. }) => model.commits.at = moved(model.commits.at, rows),
+        Some(Dialog::Runs { at }) => *at = moved(*at, runs),
+        Some(Dialog::Cancel { now, .. }) => *now = !*now,
+        Some(Dialog::Help { top } | Dialog::Findings { top }) => {
+            *top = moved(*top, text.saturating_sub(page) + 1);
+        }
+        Some(Dialog::Acknowledge { .. }) | None => {}
+    }
+}
+
+fn enter(model: &mut Model, requests: &mut Vec<Request>) {
+    match model.dialog.take() {
+        Some(Dialog::Palette { field, at }) => {
+            if let Some(entry) = palette(field.text()).get(at) {
+                perform(model, entry.action, requests);
+            }
+        }
+        Some(Dialog::Picker { field }) => {
+            let chosen = picker(model, field.text()).get(model.commits.at).map(|row| row.commit.clone());
+            match chosen {
+                Some(commit) => requests.push(Request::Send(Command::StartRun { commit, until: None })),
+                // Not in the list: git may know it.
+                None if !field.text().trim().is_empty() => {
+                    requests.push(Request::Ask(Query::Resolve { revision: field.text().trim().to_owned() }));
+                }
+                None => model.dialog = Some(Dialog::Picker { field }),
+            }
+        }
+        Some(Dialog::Runs { at }) => {
+            let run = model.state.runs.keys().rev().nth(at).copied();
+            show_run(model, run);
+        }
+        Some(Dialog::Cancel { run, now }) => requests.push(Request::Send(Command::CancelRun { run, now })),
+        Some(Dialog::Acknowledge { run, step, field }) => {
+            let reason = field.text().trim().to_owned();
+            if reason.is_empty() {
+                // Dead until there is a reason.
+                model.dialog = Some(Dialog::Acknowledge { run, step, field });
+            } else {
+                requests.push(Request::Send(Command::Acknowledge { run, step, reason }));
+            }
+        }
+        Some(Dialog::Help { .. } | Dialog::Findings { .. }) | None => {}
+    }
+}
+
+pub(super) fn paste(model: &mut Model, text: &str) {
+    match &mut model.dialog {
+        Some(Dialog::Palette { field, at }) => {
+            field.paste(text);
+            *at = 0;
+        }
+        Some(Dialog::Picker { field }) => {
+            field.paste(text);
+            model.commits.at = 0;
+        }
+        Some(Dialog::Acknowledge { field, .. }) => field.paste(text),
+        Some(Dialog::Help { .. } | Dialog::Runs { .. } | Dialog::Cancel { .. } | Dialog::Findings { .. })
+        | None => {}
+    }
+}

@@ -1,0 +1,441 @@
+//! What the console knows and what may come in or go out. Pure data: no IO, no clock.
+
+use jiff::tz::TimeZone;
+
+use super::field::Field;
+use super::log::{LogLine, LogView};
+use super::theme::{Colours, Theme};
+use crate::domain::command::Command;
+use crate::domain::ids::{AttemptKey, Owner, RunId, StepId};
+use crate::domain::plan::Kept;
+use crate::domain::query::{CommitRow, Query};
+use crate::domain::state::{Run, RunPhase, State, StepPhase, StepState};
+use crate::domain::time::Timestamp;
+use crate::wire::protocol::{FromEngine, Reply, Viewer};
+
+/// How many commits the picker asks for.
+pub const COMMITS: u32 = 200;
+
+/// What comes in.
+#[derive(Debug, Clone)]
+pub enum Msg {
+    /// The clock moved.
+    Tick(Timestamp),
+    /// A key was pressed.
+    Key(crossterm::event::KeyEvent),
+    /// The mouse did something.
+    Mouse(crossterm::event::MouseEvent),
+    /// Text was pasted: it goes into a text field or nowhere.
+    Paste(String),
+    /// The terminal has another size now: columns, rows.
+    Resize(u16, u16),
+    /// The terminal got (`true`) or lost the person's attention.
+    Focus(bool),
+    /// The engine pushed.
+    Pushed(Box<FromEngine>),
+    /// A command or a question came back.
+    Answered {
+        /// What was sent.
+        request: Box<Asked>,
+        /// What came of it.
+        reply: Reply,
+    },
+    /// Lines of a log were read.
+    LogLines {
+        /// Whose.
+        key: AttemptKey,
+        /// The number of the first of them, from 0.
+        first: u64,
+        /// The lines.
+        lines: Vec<LogLine>,
+        /// How many the log has.
+        total: u64,
+    },
+    /// A log cannot be read.
+    LogTrouble {
+        /// Whose.
+        key: AttemptKey,
+        /// One sentence.
+        why: String,
+    },
+    /// A log was searched.
+    LogHits {
+        /// Whose.
+        key: AttemptKey,
+        /// For what.
+        query: String,
+        /// The lines that hold it, ascending; at most [`super::log::HITS_KEPT`].
+        lines: Vec<u64>,
+        /// How many hold it.
+        count: u64,
+    },
+    /// The connection is lost.
+    Disconnected {
+        /// One sentence.
+        why: String,
+        /// When it is tried again.
+        again: Timestamp,
+    },
+    /// There is a connection again; a snapshot comes.
+    Reconnected,
+    /// The shell is over and the terminal is ours again.
+    ShellEnded {
+        /// Why there was none; `None` when there was.
+        trouble: Option<String>,
+    },
+}
+
+/// What was sent to the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A command.
+    Command(Command),
+    /// A question.
+    Query(Query),
+}
+
+/// What the console wants done outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Send a command.
+    Send(Command),
+    /// Ask a question.
+    Ask(Query),
+    /// Read this log's end, and what is added while `open`; stop reading any other. `None` stops.
+    FollowLog {
+        /// Whose.
+        key: Option<AttemptKey>,
+        /// Whether lines may still come.
+        open: bool,
+    },
+    /// Read lines of the log that is followed.
+    ReadLog {
+        /// The first of them, from 0.
+        from: u64,
+        /// How many.
+        count: usize,
+    },
+    /// Search the log that is followed; any search before it is needless. An empty query only ends that.
+    SearchLog {
+        /// For what.
+        query: String,
+    },
+    /// Hand the terminal to a shell in a kept directory.
+    OpenShell {
+        /// Where, and with which environment.
+        kept: Kept,
+        /// What to call it: `run 58 pytest`.
+        title: String,
+    },
+    /// Put text on the clipboard of the person's terminal (OSC 52).
+    Copy(String),
+    /// Ring: something ended while nobody looked.
+    Bell,
+    /// Stop as ctrl-z does.
+    Suspend,
+    /// Draw everything anew.
+    Redraw,
+    /// Try the connection now.
+    Reconnect,
+    /// Leave.
+    Quit,
+}
+
+/// Whether there is an engine to talk to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// Not yet: no snapshot has come.
+    Opening,
+    /// Yes.
+    Up,
+    /// No.
+    Lost {
+        /// The moment up to which what is shown is true.
+        since: Timestamp,
+        /// One sentence.
+        why: String,
+        /// When it is tried again.
+        again: Timestamp,
+    },
+}
+
+/// Which part has the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// The list of steps.
+    Steps,
+    /// What is to say of the selected step: the second page of a narrow terminal.
+    Detail,
+    /// The selected step's log.
+    Log,
+}
+
+/// What a line of news means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// It was done.
+    Done,
+    /// It was refused, or went wrong.
+    Trouble,
+}
+
+/// The last thing that a key led to, until the next key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// What it means.
+    pub tone: Tone,
+    /// One sentence.
+    pub text: String,
+}
+
+/// The commits to pick from.
+#[derive(Debug, Clone, Default)]
+pub struct Commits {
+    /// Newest first; `None` while they are asked for.
+    pub rows: Option<Vec<CommitRow>>,
+    /// Why they could not be had.
+    pub trouble: Option<String>,
+    /// Which of the lines that are shown is selected.
+    pub at: usize,
+}
+
+/// What lies over the screen.
+#[derive(Debug, Clone)]
+pub enum Dialog {
+    /// Every key.
+    Help {
+        /// The first line that is shown.
+        top: usize,
+    },
+    /// Every action, by its name.
+    Palette {
+        /// What was typed.
+        field: Field,
+        /// Which of the lines that are shown is selected.
+        at: usize,
+    },
+    /// A commit to start a run for.
+    Picker {
+        /// What was typed.
+        field: Field,
+    },
+    /// A run to look at.
+    Runs {
+        /// Which line is selected, newest run first.
+        at: usize,
+    },
+    /// How to cancel.
+    Cancel {
+        /// Which run.
+        run: RunId,
+        /// With the running steps.
+        now: bool,
+    },
+    /// Why an inconclusive check is acceptable.
+    Acknowledge {
+        /// Which run.
+        run: RunId,
+        /// Which step.
+        step: StepId,
+        /// The reason.
+        field: Field,
+    },
+    /// What was noticed.
+    Findings {
+        /// The first line that is shown.
+        top: usize,
+    },
+}
+
+/// Everything the console knows.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The project's name until the engine says it.
+    pub name: String,
+    /// What is true, as far as the engine has told.
+    pub state: State,
+    /// Who is attached.
+    pub viewers: Vec<Viewer>,
+    /// The moment.
+    pub now: Timestamp,
+    /// The viewer's zone.
+    pub zone: TimeZone,
+    /// The terminal's columns and rows.
+    pub size: (u16, u16),
+    /// Whether the terminal has the person's attention.
+    pub attention: bool,
+    /// How things look.
+    pub theme: Theme,
+    /// Whether there is an engine to talk to.
+    pub link: Link,
+    /// When the engine last said anything.
+    pub heard: Timestamp,
+    /// The run that a person chose to look at; `None` looks at the newest open one.
+    pub chosen_run: Option<RunId>,
+    /// The step that a person chose; `None` goes with what happens.
+    pub chosen_step: Option<StepId>,
+    /// Which part has the keys.
+    pub focus: Focus,
+    /// The log that is looked at.
+    pub log: LogView,
+    /// The commits to pick from.
+    pub commits: Commits,
+    /// What lies over the screen.
+    pub dialog: Option<Dialog>,
+    /// The last thing that a key led to.
+    pub news: Option<News>,
+    /// Whether a shell has the terminal.
+    pub shell: bool,
+}
+
+impl Model {
+    /// A console that has heard nothing yet.
+    #[must_use]
+    pub fn new(name: &str, theme: Theme, size: (u16, u16), now: Timestamp, zone: TimeZone) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: State::default(),
+            viewers: Vec::new(),
+            now,
+            zone,
+            size,
+            attention: true,
+            theme,
+            link: Link::Opening,
+            heard: now,
+            chosen_run: None,
+            chosen_step: None,
+            focus: Focus::Steps,
+            log: LogView { follow: true, ..LogView::default() },
+            commits: Commits::default(),
+            dialog: None,
+            news: None,
+            shell: false,
+        }
+    }
+
+    /// The run that is looked at: the chosen one, else the newest that is under way, else the newest.
+    #[must_use]
+    pub fn run_id(&self) -> Option<RunId> {
+        if let Some(run) = self.chosen_run.filter(|run| self.state.runs.contains_key(run)) {
+            return Some(run);
+        }
+        let under_way = |run: &Run| !matches!(run.phase, RunPhase::Ended(_) | RunPhase::Queued);
+        let newest = self.state.runs.iter().rev();
+        newest.clone().find(|(_, run)| under_way(run)).or_else(|| newest.clone().next()).map(|(id, _)| *id)
+    }
+
+    /// The run that is looked at.
+    #[must_use]
+    pub fn run(&self) -> Option<(RunId, &Run)> {
+        let id = self.run_id()?;
+        self.state.runs.get(&id).map(|run| (id, run))
+    }
+
+    /// The steps of the run that is looked at.
+    #[must_use]
+    pub fn steps(&self) -> Vec<(&crate::domain::plan::Step, &StepState)> {
+        self.run_id().map(|run| self.state.steps(Owner::Run(run))).unwrap_or_default()
+    }
+
+    /// The selected step: the chosen one, else the one that wants to be looked at.
+    #[must_use]
+    pub fn step(&self) -> Option<(&crate::domain::plan::Step, &StepState)> {
+        let steps = self.steps();
+        if let Some(chosen) = &self.chosen_step
+            && let Some(found) = steps.iter().find(|(step, _)| &step.id == chosen)
+        {
+            return Some(*found);
+        }
+        let first = |wanted: fn(&StepState) -> bool| steps.iter().find(|(_, at)| wanted(at)).copied();
+        first(|at| matches!(at.phase, StepPhase::Failed { .. }))
+            .or_else(|| first(StepState::is_open))
+            .or_else(|| first(StepState::wants_acknowledgement))
+            .or_else(|| {
+                // Nothing special: what ended last, else the first.
+                steps.iter().filter(|(_, at)| at.ended.is_some()).max_by_key(|(_, at)| at.ended).copied()
+            })
+            .or_else(|| steps.first().copied())
+    }
+
+    /// The attempt whose log belongs to the selected step.
+    #[must_use]
+    pub fn attempt(&self) -> Option<(AttemptKey, bool)> {
+        let run = self.run_id()?;
+        let (step, at) = self.step()?;
+        (at.attempt > 0).then(|| {
+            let key = AttemptKey { owner: Owner::Run(run), step: step.id.clone(), attempt: at.attempt };
+            (key, at.is_open())
+        })
+    }
+
+    /// Whether there is more to say of the selected step than its log.
+    #[must_use]
+    pub fn has_card(&self) -> bool {
+        self.step().is_none_or(|(_, at)| match at.phase {
+            StepPhase::Failed { .. } | StepPhase::Inconclusive { .. } => true,
+            _ => at.attempt == 0,
+        })
+    }
+
+    /// Whether something moves with the clock, second by second.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        matches!(self.link, Link::Lost { .. })
+            || self
+                .state
+                .runs
+                .values()
+                .any(|run| !matches!(run.phase, RunPhase::Ended(_) | RunPhase::Held | RunPhase::Queued))
+    }
+
+    /// What was noticed in the run that is looked at: of the plan, then of each step.
+    #[must_use]
+    pub fn findings(&self) -> Vec<(Option<&StepId>, &crate::domain::finding::Finding)> {
+        let Some((_, run)) = self.run() else { return Vec::new() };
+        let planned = run.findings.iter().map(|finding| (None, finding));
+        let noticed = self
+            .steps()
+            .into_iter()
+            .flat_map(|(step, at)| at.output.findings.iter().map(move |finding| (Some(&step.id), finding)));
+        let mut all: Vec<_> = planned.chain(noticed).collect();
+        all.sort_by_key(|(_, finding)| std::cmp::Reverse(finding.severity));
+        all
+    }
+
+    /// The project's name.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        self.state.project.as_ref().map_or(self.name.as_str(), |project| project.name.as_str())
+    }
+
+    /// Whether colours may be drawn.
+    #[must_use]
+    pub fn colours(&self) -> bool {
+        self.theme.colours != Colours::None
+    }
+
+    /// A moment on the viewer's clock, `HH:MM:SS`.
+    #[must_use]
+    pub fn clock(&self, at: Timestamp) -> String {
+        jiff::Timestamp::from_millisecond(at.0).map_or_else(
+            |_| "--:--:--".to_owned(),
+            |moment| {
+                let time = moment.to_zoned(self.zone.clone()).time();
+                format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
+            },
+        )
+    }
+
+    /// How long ago a moment was, as people say it: `just now`, `4m ago`, `2h ago`, `3d ago`.
+    #[must_use]
+    pub fn ago(&self, at: Timestamp) -> String {
+        let seconds = self.now.since(at).0 / 1000;
+        match seconds {
+            0..60 => "just now".to_owned(),
+            60..3600 => format!("{}m ago", seconds / 60),
+            3600..86_400 => format!("{}h ago", seconds / 3600),
+            _ => format!("{}d ago", seconds / 86_400),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! When each step of a run began and ended, or is likely to: the bars, the critical path, what is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::ids::{Owner, RunId, StepId};
+use crate::domain::state::{RunPhase, State, StepPhase};
+use crate::domain::time::Timestamp;
+
+/// One step's place on the time axis, in milliseconds since the run's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// When it began, or is likely to.
+    pub from: u64,
+    /// Up to when it is done: now for a step that runs; `from` for one that waits.
+    pub now: u64,
+    /// When it ended, or is likely to.
+    pub to: u64,
+    /// Whether it has begun.
+    pub begun: bool,
+}
+
+/// A run on its time axis.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// Steps that ran, run, or can be foretold.
+    pub spans: BTreeMap<StepId, Span>,
+    /// The length of the axis, milliseconds; at least 1.
+    pub length: u64,
+    /// The chain of steps that decides how long it all takes.
+    pub critical: BTreeSet<StepId>,
+    /// How long the rest is likely to take, milliseconds; `None` when a step that is left was never timed.
+    pub left: Option<u64>,
+}
+
+/// The schedule of a run at a moment. Steps that wait are placed by their usual duration, `jobs` at once.
+#[must_use]
+pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
+    let steps = state.steps(Owner::Run(run));
+    let Some(origin) = state.runs.get(&run).and_then(|run| run.started) else {
+        return Schedule { length: 1, ..Schedule::default() };
+    };
+    // A held run waits for a person: nothing can be foretold, and the axis does not grow.
+    let open = state.runs.get(&run).is_some_and(|run| run.ended.is_none() && run.phase != RunPhase::Held);
+    let elapsed = now.since(origin).0;
+    let jobs = state.project.as_ref().map_or(2, |project| project.pipeline.jobs).max(1) as usize;
+
+    let mut spans: BTreeMap<StepId, Span> = BTreeMap::new();
+    let mut known = true;
+    // When each of the places for a step is free again.
+    let mut places: Vec<u64> = Vec::new();
+    for (step, at) in &steps {
+        let Some(started) = at.started else { continue };
+        let from = started.since(origin).0;
+        let span = match at.ended.filter(|_| !at.is_open()) {
+            Some(ended) => {
+                let to = ended.since(origin).0.max(from);
+                Span { from, now: to, to, begun: true }
+            }
+            None => {
+                let usual = state.estimate(&step.id).map(|usual| from.saturating_add(usual.0));
+                known &= usual.is_some();
+                let to = usual.unwrap_or(elapsed).max(elapsed);
+                places.push(to);
+                Span { from, now: elapsed.max(from), to: to.max(from), begun: true }
+            }
+        };
+        spans.insert(step.id.clone(), span);
+    }
+
+    if open {
+        while places.len() < jobs {
+            places.push(elapsed);
+        }
+        // What cannot start any more (a need failed) has no forecast, nor has what stands on it.
+        let mut waiting: Vec<_> = steps.iter().filter(|(_, at)| at.phase == StepPhase::Waiting).collect();
+        while !waiting.is_empty() {
+            let ready = |step: &&(&crate::domain::plan::Step, &crate::domain::state::StepState)| {
+                step.0.needs.iter().try_fold(elapsed, |latest, need| match spans.get(need) {
+                    Some(span) => {
+                        let ok = steps.iter().find(|(other, _)| &other.id == need).is_some_and(|(_, at)| {
+                            at.lets_others_start() || at.is_open() || at.phase == StepPhase::Waiting
+                        });
+                        ok.then_some(latest.max(span.to))
+                    }
+                    None => steps
+                        .iter()
+                        .any(|(other, at)| &other.id == need && at.lets_others_start())
+                        .then_some(latest),
+                })
+            };
+            // The one that can begin first; the plan's order among equals.
+            let Some((index, from)) = waiting
+                .iter()
+                .enumerate()
+                .filter_map(|(index, step)| ready(step).map(|from| (index, from)))
+                .min_by_key(|(index, from)| (*from, *index))
+            else {
+                break;
+            };
+            let (step, _) = waiting.remove(index);
+            let usual = state.estimate(&step.id);
+            known &= usual.is_some();
+            let place = places.iter_mut().min_by_key(|free| **free);
+            let from = place.as_ref().map_or(from, |free| from.max(**free));
+            let to = from.saturating_add(usual.map_or(0, |usual| usual.0));
+            if let Some(free) = place {
+                *free = to;
+            }
+            spans.insert(step.id.clone(), Span { from, now: from, to, begun: false });
+        }
+    }
+
+    let end = spans.values().map(|span| span.to).max().unwrap_or(0);
+    let left = (open && known && !spans.is_empty()).then(|| end.saturating_sub(elapsed));
+    let mut critical = BTreeSet::new();
+    let mut at = spans.iter().max_by_key(|(_, span)| span.to).map(|(id, _)| id.clone());
+    while let Some(id) = at {
+        let needs = steps.iter().find(|(step, _)| step.id == id).map(|(step, _)| step.needs.clone());
+        critical.insert(id);
+        at = needs
+            .into_iter()
+            .flatten()
+            .filter_map(|need| spans.get(&need).map(|span| (span.to, need)))
+            .max()
+            .map(|(_, need)| need);
+    }
+    Schedule { spans, length: end.max(if open { elapsed } else { 0 }).max(1), critical, left }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_not_known_has_an_empty_axis() {
+        let schedule = schedule(&State::default(), RunId(1), Timestamp(0));
+        assert_eq!(schedule.length, 1);
+        assert!(schedule.spans.is_empty());
+    }
+}

@@ -1,0 +1,91 @@
+//! What is drawn when there is little room.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use super::{Words, fold, footer, put, steps};
+use crate::tui::layout::{SMALLEST, first_shown};
+use crate::tui::model::{Focus, Model};
+use crate::tui::theme::{Mark, Role, run_word};
+
+/// One line that says so.
+pub(crate) fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let (columns, rows) = SMALLEST;
+    let text = format!("towpath needs {columns}×{rows}; this is {}×{}. q quits.", area.width, area.height);
+    let mut words = Words::new(&model.theme);
+    words.cut(Role::Text, &text, usize::from(area.width));
+    put(buffer, area, 0, &words.line());
+}
+
+/// Which run, the current step and those around it, the status; the log on a second page.
+pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let columns = usize::from(area.width);
+    let theme = &model.theme;
+    let mut head = Words::new(theme);
+    head.add(Role::Text, " ").add(Role::Accent, model.project());
+    if let Some((id, run)) = model.run() {
+        let mark = Mark::of_phase(run.phase);
+        head.add(Role::Dim, " · ").add(Role::Strong, &format!("run {id}")).add(Role::Dim, " · ");
+        head.add(mark.role(), run_word(run));
+        if let Some(took) = steps::took(model, run) {
+            head.add(Role::Dim, &format!(" · {took}"));
+        }
+    }
+    put(buffer, area, 0, &head.line());
+    let status = footer::status_line(model, columns);
+    let keys = Rect { y: area.bottom().saturating_sub(1), height: 1, ..area };
+    put(buffer, area, area.height.saturating_sub(2), &status);
+    let mut hint = Words::new(theme);
+    let back = model.focus != Focus::Steps;
+    for (key, name) in
+        [("↑↓", "step"), ("⏎", "log"), ("esc", "back"), ("n", "new"), ("?", "help"), ("q", "quit")]
+    {
+        if (name == "back") == back || !matches!(name, "back" | "log") {
+            hint.add(Role::Text, " ").add(Role::Accent, key).add(Role::Text, &format!(" {name} "));
+        }
+    }
+    put(buffer, keys, 0, &hint.line());
+    let body =
+        Rect { y: area.y + 2, height: area.height.saturating_sub(5), x: area.x + 1, width: area.width - 2 };
+    if model.run_id().is_none() {
+        let rows: Vec<_> = model.commits.rows.iter().flatten().collect();
+        return super::commits::draw_rows(model, &rows, body, buffer);
+    }
+    if back {
+        return super::draw_right(
+            model,
+            Rect { y: area.y + 1, height: area.height.saturating_sub(3), ..area },
+            buffer,
+        );
+    }
+    let Some((_, run)) = model.run() else { return };
+    let list = model.steps();
+    let Some((chosen, at)) = model.step() else { return };
+    let here = list.iter().position(|(step, _)| step.id == chosen.id).unwrap_or(0);
+    // The selected step in full, below the list.
+    let facts = steps::facts(model, run, chosen, at).1;
+    let said = fold(&theme.words(&facts), usize::from(body.width).saturating_sub(2));
+    let said: Vec<_> = said.into_iter().take(2).collect();
+    let lines = body.height.saturating_sub(u16::try_from(said.len()).unwrap_or(0)).max(1);
+    let from = first_shown(list.len(), here, usize::from(lines));
+    let mut next = 0;
+    for (index, (step, at)) in list.iter().enumerate().skip(from).take(usize::from(lines)) {
+        let mark = Mark::of_step(at);
+        let mut words = Words::new(theme);
+        words.add(mark.role(), theme.glyph(mark)).add(Role::Text, " ");
+        words.add(if index == here { Role::Strong } else { Role::Text }, step.id.as_str());
+        words.add(Role::Dim, &format!(" · {}", mark.word()));
+        if let (Some(started), true) = (at.started, at.is_open()) {
+            words.add(Role::Accent, &format!(" {}", model.now.since(started)));
+        }
+        put(buffer, body, next, &words.line());
+        if index == here {
+            buffer.set_string(area.x, body.y + next, theme.pick("▌", ">"), theme.style(Role::Chosen));
+        }
+        next += 1;
+    }
+    for (line, text) in (next..body.height).zip(said) {
+        put(buffer, body, line, &Line::styled(format!("  {text}"), theme.style(Role::Dim)));
+    }
+}
