@@ -67,10 +67,7 @@ mod tests {
         assert!(!is_there(&path, SIZE));
         ensure(&path, SIZE).unwrap();
         assert!(is_there(&path, SIZE));
-        assert!(
-            std::fs::metadata(&path).unwrap().blocks() * 512 >= SIZE,
-            "blocks are taken, not only a length"
-        );
+        assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= SIZE, "blocks are taken, not only a length");
         let before = std::fs::metadata(&path).unwrap().modified().unwrap();
         ensure(&path, SIZE).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before, "not written twice");

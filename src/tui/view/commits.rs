@@ -99,7 +99,7 @@ fn commit_line(
         words.add(mark.role(), model.theme.glyph(mark)).cut(
             Role::Text,
             &format!(" {text}"),
-            if came > 2 { came - 2 } else { 0 },
+            came.saturating_sub(2),
         );
     }
     words.to(end + 1 + came);
