@@ -80,7 +80,7 @@ fn outside_of_a_repository_and_without_a_configuration_it_says_what_to_do() {
     for verb in [vec!["run"], vec!["status"], vec!["history"], vec!["check"], vec!["verify"], vec!["logs"]] {
         let (code, _, err) = place.run(&verb);
         assert_eq!(code, 2, "{verb:?}: {err}");
-        assert!(err.contains("is not in a git repository"), "{verb:?}: {err}");
+        assert!(err.contains("is not inside a git repository"), "{verb:?}: {err}");
     }
     place.git(&["init", "--quiet"]);
     let (code, _, err) = place.run(&["run"]);
@@ -156,6 +156,71 @@ fn the_sample_is_a_repository_with_one_commit_and_nothing_is_overwritten() {
         let name = if name == "gitignore" { ".gitignore".to_owned() } else { name };
         assert!(written.lines().any(|line| line == name), "{name} is not written");
     }
+}
+
+#[test]
+fn check_says_what_would_run_and_where_every_mistake_is() {
+    let place = Place::new();
+    let sample = place.path().join("harbor");
+    let path = sample.to_str().unwrap().to_owned();
+    assert_eq!(place.run(&["sample", &path]).0, 0);
+    let (code, out, err) = place.run(&["check", "--repository", &path]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    for said in
+        ["project harbor", "Django, manage.py, settings harbor.settings", "requirements.txt", "candidate"]
+    {
+        assert!(out.contains(said), "{said} is missing: {out}");
+    }
+    assert!(!out.contains("differs from the last commit"), "{out}");
+    let (code, out, _) = place.run(&["check", "--json", "--repository", &path]);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &value["kind"], &value["project"]["name"]), (0, &"check".into(), &"harbor".into()));
+
+    std::fs::write(sample.join("towpath.toml"), "[project]\nname = \"quay\"\n").unwrap();
+    let (code, out, _) = place.run(&["check", "--ascii", "--repository", &path]);
+    assert!(code == 0 && out.contains("differs from the last commit") && out.is_ascii(), "{out}");
+
+    std::fs::write(sample.join("towpath.toml"), "[project]\nnam = \"quay\"\n\n[pipelin]\n").unwrap();
+    let (code, out, err) = place.run(&["check", "--repository", &path]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("towpath.toml has 2 mistakes."), "{err}");
+    assert!(err.lines().any(|line| line.starts_with("towpath.toml:2:1: ")), "{err}");
+    let (code, out, _) = place.run(&["check", "--json", "--repository", &path]);
+    assert_eq!((code, out.lines().count()), (2, 2));
+    let first: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["kind"], &first["line"]), (&"mistake".into(), &2.into()));
+}
+
+#[test]
+fn a_copy_of_a_journal_is_verified_without_an_engine() {
+    use towpath::domain::event::Event;
+    use towpath::domain::ids::Actor;
+    use towpath::domain::time::Timestamp;
+    let place = Place::new();
+    let path = place.path().join("journal.db");
+    let mut journal = towpath::store::journal::Journal::open(&path).unwrap();
+    for version in ["0.1.0", "0.1.1", "0.1.2"] {
+        let event = Event::EngineStarted { version: version.to_owned() };
+        journal.append(Timestamp(5), &Actor::Engine, &[event]).unwrap();
+    }
+    drop(journal);
+    let name = path.to_str().unwrap();
+    let (code, out, err) = place.run(&["verify", name]);
+    assert_eq!((code, out.as_str()), (0, "the chain holds: 3 rows\n"), "{err}");
+
+    // One byte of the second row is another one.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"0.1.1").unwrap();
+    bytes[at + 4] = b'7';
+    std::fs::write(&path, &bytes).unwrap();
+    let (code, _, err) = place.run(&["verify", name]);
+    assert_eq!(code, 7);
+    assert!(err.contains("broken at row 2"), "{err}");
+    let (code, out, _) = place.run(&["verify", "--json", name]);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &value["kind"], &value["broken"]["seq"]), (7, &"chain".into(), &2.into()));
+
+    assert_eq!(place.run(&["verify", "/no/such/journal"]).0, 2);
 }
 
 fn walk(directory: &Path, prefix: &str, into: &mut Vec<String>) {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::failure::{Failure, Sort};
 use super::{Invocation, session};
+use crate::engine::serve;
 use crate::wire::protocol::Reply;
 
 pub(super) async fn status(invocation: &mut Invocation) -> Result<u8, Failure> {
@@ -81,8 +82,21 @@ pub(super) async fn stop(invocation: &mut Invocation, force: bool) -> Result<u8,
     Ok(0)
 }
 
-/// Runs the engine in this process until it is told to stop: for a service manager, and for a look at its log.
-pub(super) fn run(invocation: &mut Invocation) -> Result<u8, Failure> {
-    let _layout = invocation.layout()?;
-    Err(Failure::new(Sort::Unreachable, "This build has no engine.", ""))
+/// Runs the engine in this process: until it is told to stop (for a service manager, and for a look at its log),
+/// or, as a viewer starts it, in a session of its own until nobody needs it.
+pub(super) fn run(invocation: &mut Invocation, detached: bool) -> Result<u8, Failure> {
+    let layout = invocation.layout()?;
+    if detached {
+        // Fails only where this process leads a session already, and then there is nothing to leave.
+        let _ = nix::unistd::setsid();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Failure::new(Sort::Unclear, format!("The runtime cannot be set up: {error}."), "")
+    })?;
+    let idle = detached.then_some(serve::IDLE);
+    runtime
+        .block_on(serve::serve(layout, idle))
+        .map_err(|error| Failure::new(Sort::Unreachable, format!("The engine cannot run: {error:#}."), ""))?;
+    Ok(0)
 }

@@ -150,3 +150,13 @@ impl From<ConnectError> for Failure {
         Self::new(Sort::Unreachable, error.to_string(), hint)
     }
 }
+
+/// A clause of another room as a sentence: a capital and a full stop.
+#[must_use]
+pub fn sentence(clause: &str) -> String {
+    let mut signs = clause.trim().chars();
+    let first: String = signs.next().into_iter().flat_map(char::to_uppercase).collect();
+    let rest = signs.as_str();
+    let stop = if rest.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{rest}{stop}")
+}

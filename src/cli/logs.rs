@@ -3,12 +3,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::failure::{Failure, Sort};
+use serde_json::json;
+
+use super::failure::{Failure, Sort, sentence};
+use super::output::Output;
 use super::{Invocation, session};
 use crate::domain::event::Event;
 use crate::domain::ids::{AttemptKey, Owner, RunId, Seq, StepId};
 use crate::domain::plan::Verdict;
 use crate::domain::query::{Answer, Query};
+use crate::store::StoreError;
+use crate::store::segment::{Line, Reader, Source};
+use crate::text::width::plain;
 use crate::wire::client::Client;
 use crate::wire::protocol::FromEngine;
 
@@ -41,8 +47,8 @@ pub(super) async fn logs(invocation: &mut Invocation, wanted: Wanted) -> Result<
     else {
         return Err(Failure::unexpected("where a log is"));
     };
-    let mut log = Log::open(Path::new(&directory), chosen.key.clone());
-    log.print_new(invocation)?;
+    let mut log = Log::open(Path::new(&directory))?;
+    log.print_new(&mut invocation.output)?;
     let mut open = chosen.ended.is_none() && wanted.follow;
     while open {
         tokio::select! {
@@ -62,7 +68,7 @@ pub(super) async fn logs(invocation: &mut Invocation, wanted: Wanted) -> Result<
             },
             () = tokio::time::sleep(POLL) => {}
         }
-        log.print_new(invocation)?;
+        log.print_new(&mut invocation.output)?;
     }
     Ok(0)
 }
@@ -140,19 +146,52 @@ fn choose(attempts: &[Attempt], run: RunId, wanted: &Wanted) -> Result<Attempt, 
     })
 }
 
-/// A log that is read from its segments.
+/// A log that is read from its segments, as they grow.
 struct Log {
-    key: AttemptKey,
+    reader: Reader,
 }
 
 impl Log {
-    fn open(_directory: &Path, key: AttemptKey) -> Self {
-        Self { key }
+    fn open(directory: &Path) -> Result<Self, Failure> {
+        Ok(Self { reader: Reader::open(directory).map_err(unreadable)? })
     }
 
-    fn print_new(&mut self, _invocation: &mut Invocation) -> Result<(), Failure> {
-        Err(Failure::new(Sort::Unreachable, format!("This build cannot read the log of {}.", self.key), ""))
+    fn print_new(&mut self, output: &mut Output) -> Result<(), Failure> {
+        loop {
+            let lines = self.reader.poll().map_err(unreadable)?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            lines.iter().try_for_each(|line| print(output, line))?;
+        }
     }
+}
+
+fn print(output: &mut Output, line: &Line) -> Result<(), Failure> {
+    let source = match line.source {
+        Source::Output => "output",
+        Source::Error => "error",
+        Source::Towpath => "towpath",
+    };
+    if output.json {
+        let text = plain(&line.text);
+        let body = json!({ "number": line.number, "at": line.at, "source": source, "text": text });
+        return output.json("log", &body);
+    }
+    let style = &output.style;
+    let clock = style.dim(&style.clock(line.at));
+    // What lies in segments is sanitised: colours are all that a terminal would obey in it.
+    let text = match style.colour {
+        true if line.text.contains('\x1b') => format!("{}\x1b[0m", line.text),
+        true => line.text.clone(),
+        false => plain(&line.text),
+    };
+    let text = if line.source == Source::Towpath { style.dim(&text) } else { text };
+    output.line(&format!("{clock} {text}"))
+}
+
+fn unreadable(error: StoreError) -> Failure {
+    Failure::new(Sort::Unclear, sentence(&error.to_string()), "")
 }
 
 #[cfg(test)]

@@ -152,6 +152,9 @@ enum EngineVerb {
     },
     /// Run the engine in the foreground
     Run,
+    /// Run the engine as a viewer starts it: in a session of its own, ending when nobody needs it
+    #[command(hide = true)]
+    Serve,
 }
 
 /// What a verb gets: where to look, where to print.
@@ -209,7 +212,7 @@ pub fn main() -> ExitCode {
         }
     };
     if let Some(Verb::StepWorker { directory }) = &arguments.verb {
-        return worker(directory);
+        return crate::runtime::worker::main(directory);
     }
     let Common { plain, json, ascii, repository } = arguments.common;
     let mut invocation = Invocation { output: Output::new(plain, json, ascii), repository };
@@ -243,14 +246,15 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
         Some(Verb::Engine { verb: EngineVerb::Stop { force } }) => {
             in_runtime(engine::stop(invocation, force))
         }
-        Some(Verb::Engine { verb: EngineVerb::Run }) => engine::run(invocation),
+        Some(Verb::Engine { verb: EngineVerb::Run }) => engine::run(invocation, false),
+        Some(Verb::Engine { verb: EngineVerb::Serve }) => engine::run(invocation, true),
         Some(Verb::Sample { directory }) => sample::sample(invocation, &directory),
         Some(Verb::StepWorker { .. }) => Ok(0),
     }
 }
 
 /// Runs a verb that talks to the engine: it waits nearly all the time, one thread is enough.
-fn in_runtime(verb: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+fn in_runtime<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Failure::new(Sort::Unclear, format!("The runtime cannot be set up: {error}."), "")
     })?;
@@ -264,10 +268,6 @@ fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-fn worker(_directory: &std::path::Path) -> ExitCode {
-    ExitCode::from(Sort::Unclear.code())
 }
 
 #[cfg(test)]

@@ -2,11 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::failure::{Failure, Sort};
+use super::failure::{Failure, sentence};
+use crate::git;
+use crate::preset::resolve::name_from;
 use crate::store::layout::Layout;
 
 /// The file that makes a directory a project.
-pub const CONFIGURATION: &str = "towpath.toml";
+pub const CONFIGURATION: &str = crate::config::FILE_NAME;
+
+/// What to do where there is no repository.
+const NAME_IT: &str = "Go to your project, or name it with --repository DIR.";
 
 /// Where a project is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +31,7 @@ impl Location {
         let start = start.canonicalize().map_err(|error| {
             Failure::usage(format!("{} cannot be entered: {error}.", start.display()), "")
         })?;
-        let repository = repository_around(&start)?;
+        let repository = git::discover(&start).map_err(|error| Failure::usage(sentence(&error.to_string()), NAME_IT))?;
         let Some(directory) = start
             .ancestors()
             .take_while(|it| it.starts_with(&repository))
@@ -37,7 +42,7 @@ impl Location {
                 format!(
                     "Write one beside manage.py and commit it; two lines are enough:\n\n    [project]\n    name = \
                      \"{}\"\n",
-                    suggested_name(&repository)
+                    name_from(&directory_name(&repository))
                 ),
             ));
         };
@@ -69,38 +74,7 @@ impl Location {
     }
 }
 
-/// The repository's root: what the user's own git says.
-fn repository_around(start: &Path) -> Result<PathBuf, Failure> {
-    let output = std::process::Command::new("git")
-        .arg("-C")
-        .arg(start)
-        .args(["rev-parse", "--show-toplevel"])
-        .stdin(std::process::Stdio::null())
-        .output()
-        .map_err(|error| {
-            let hint = "Towpath uses your own git; install it, or put it on PATH.";
-            Failure::new(Sort::Unreachable, format!("git cannot be started: {error}."), hint)
-        })?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.trim().trim_start_matches("fatal: ");
-        return Err(Failure::usage(
-            format!("{} is not in a git repository with a working tree (git says: {said}).", start.display()),
-            "Go to your project, or name it with --repository DIR.",
-        ));
-    }
-    use std::os::unix::ffi::OsStrExt as _;
-    let line = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
-    Path::new(std::ffi::OsStr::from_bytes(line)).canonicalize().map_err(|error| {
-        Failure::new(Sort::Unclear, format!("The repository's real path cannot be read: {error}."), "")
-    })
-}
-
-/// The repository's directory as a project name: lower-case letters, digits and `-`.
-fn suggested_name(repository: &Path) -> String {
-    let name = repository.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let name: String =
-        name.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '-' }).collect();
-    let name = name.trim_matches('-').to_owned();
-    if name.is_empty() { "shop".to_owned() } else { name }
+/// The last part of a path, as text.
+fn directory_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::failure::{Failure, Sort};
+use super::failure::{Failure, Sort, sentence};
 use super::output::Output;
 use super::{Invocation, session};
 use crate::domain::command::{Command, CommitFacts};
@@ -278,7 +278,7 @@ fn waiting(run: &Run) -> Vec<&StepId> {
 /// A revision that means nothing is the caller's mistake, not a broken state.
 fn unresolved(failure: Failure) -> Failure {
     match failure {
-        Failure::Said { sort: Sort::Unclear, message, hint } => Failure::usage(message, hint),
+        Failure::Said { sort: Sort::Unclear, message, hint } => Failure::usage(sentence(&message), hint),
         other => other,
     }
 }

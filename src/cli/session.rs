@@ -12,6 +12,7 @@ use crate::domain::event::Envelope;
 use crate::domain::query::{Answer, Query};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
+use crate::engine::launch;
 use crate::store::layout::Layout;
 use crate::wire::client::{Client, ConnectError, Hello, retire};
 use crate::wire::protocol::{FromEngine, Reply};
@@ -162,7 +163,9 @@ pub fn now() -> Timestamp {
 
 /// Starts the engine and waits for its socket.
 async fn launch(layout: &Layout) -> Result<(), Failure> {
-    Err(Failure::new(Sort::Unreachable, "This build cannot launch an engine.", log_tail(layout)))
+    launch::ensure(layout).await.map_err(|error| {
+        Failure::new(Sort::Unreachable, format!("No engine can be started: {error:#}"), log_tail(layout))
+    })
 }
 
 /// The last lines of what the engine had to say, for when it can't be asked.

@@ -7,7 +7,7 @@ use super::plan::PlanParts;
 
 /// A request that may change something. The engine decides; a refusal says why and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[serde(rename_all = "snake_case", tag = "kind", content = "with")]
 pub enum Command {
     /// Walk a commit through the pipeline.
     StartRun {

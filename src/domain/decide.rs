@@ -3,6 +3,8 @@
 
 mod advance;
 mod deployment;
+#[cfg(test)]
+mod fixtures;
 mod outcome;
 #[cfg(test)]
 mod properties;

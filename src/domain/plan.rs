@@ -122,7 +122,7 @@ pub struct Step {
 
 /// One piece of outside work. Fully said: nothing is looked up when it runs but what needed steps put out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[serde(rename_all = "snake_case", tag = "kind", content = "with")]
 pub enum Work {
     /// Install the locked dependencies into a cached environment.
     Install(Setting),

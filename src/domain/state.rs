@@ -45,12 +45,6 @@ pub struct State {
     pub durations: BTreeMap<StepId, VecDeque<Millis>>,
 }
 
-impl Default for Seq {
-    fn default() -> Self {
-        Self(0)
-    }
-}
-
 /// One commit's way through its pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
@@ -242,7 +236,7 @@ pub enum DeploymentKind {
 
 /// Where a deployment is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[serde(rename_all = "snake_case", tag = "kind", content = "value")]
 pub enum DeploymentPhase {
     /// It waits for the environment's lease.
     Leasing,

@@ -1,13 +1,12 @@
 //! Lists: runs, and where a run's steps are.
 
-use unicode_width::UnicodeWidthStr as _;
-
 use super::plain::release_text;
 use super::style::{Mark, Style, visible};
 use crate::domain::ids::{Owner, RunId};
 use crate::domain::query::RunSummary;
 use crate::domain::state::{RunPhase, State, StepPhase};
 use crate::domain::time::Timestamp;
+use crate::text::width::{pad, truncate, width};
 
 /// The widest that a column becomes before its text is cut, in terminal columns.
 const WIDEST: usize = 50;
@@ -82,7 +81,7 @@ pub fn run(style: &Style, state: &State, number: RunId, now: Timestamp) -> Vec<S
         lines.push(format!("    {}", style.words(&visible(&cause.summary))));
     }
     let steps = state.steps(Owner::Run(number));
-    let widest = steps.iter().map(|(step, _)| step.id.0.width()).max().unwrap_or(0);
+    let widest = steps.iter().map(|(step, _)| width(&step.id.0)).max().unwrap_or(0);
     for (step, at) in steps {
         let (mark, word) = Mark::of_step(at);
         let took = match (at.started, at.ended) {
@@ -107,12 +106,14 @@ pub fn run(style: &Style, state: &State, number: RunId, now: Timestamp) -> Vec<S
 
 /// Columns under each other; the header stands back.
 fn align<const N: usize>(style: &Style, rows: &[[String; N]]) -> Vec<String> {
-    let shown: Vec<[String; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| cut(&style.words(&visible(cell)), WIDEST))).collect();
+    let shown: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| style.words(&truncate(&visible(cell), WIDEST)).into_owned()))
+        .collect();
     let widths: [usize; N] =
-        std::array::from_fn(|column| shown.iter().map(|row| row[column].width()).max().unwrap_or(0));
+        std::array::from_fn(|column| shown.iter().map(|row| width(&row[column])).max().unwrap_or(0));
     let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| pad(cell, width)).collect();
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, columns)| pad(cell, columns)).collect();
         cells.join("  ").trim_end().to_owned()
     };
     let mut lines: Vec<String> = shown.iter().map(line).collect();
@@ -120,23 +121,4 @@ fn align<const N: usize>(style: &Style, rows: &[[String; N]]) -> Vec<String> {
         *header = style.dim(header);
     }
     lines
-}
-
-fn pad(text: &str, width: usize) -> String {
-    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut kept = String::new();
-    for sign in text.chars() {
-        kept.push(sign);
-        if kept.width() + 3 > width {
-            kept.pop();
-            break;
-        }
-    }
-    kept + "..."
 }

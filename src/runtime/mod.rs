@@ -1,1 +1,27 @@
-//! The runtime room.
+//! Where steps run. Every attempt at a step is one detached *worker process*: a killed engine loses nothing, for
+//! the worker goes on, writes its log and its result, and the next engine finds it again.
+//!
+//! | file | is |
+//! |---|---|
+//! | [`attempt`] | the attempt directory: what is asked, what became of it |
+//! | [`attend`] | what an engine does with it: start it at most once, wait, stop |
+//! | [`worker`] | the process itself |
+//! | [`workbench`], [`command`] | what a step's code works with |
+//! | [`exec`] | command lines of the pipeline |
+//! | [`postgres`] | a throw-away PostgreSQL server beside a step |
+//! | [`reap`], [`process`] | who is left, and its end |
+//! | [`environment`] | what of a shell's environment may reach a step |
+
+pub mod attempt;
+pub mod attend;
+pub mod command;
+pub mod environment;
+pub mod exec;
+pub mod log;
+pub mod postgres;
+pub mod process;
+pub mod python;
+pub mod reap;
+pub mod services;
+pub mod workbench;
+pub mod worker;

@@ -27,7 +27,7 @@ pub fn ensure(path: &Path, bytes: u64) -> Result<(), StoreError> {
 }
 
 fn write(path: &Path, bytes: u64) -> std::io::Result<()> {
-    const CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
+    static CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut left = bytes;
     while left > 0 {
@@ -67,7 +67,10 @@ mod tests {
         assert!(!is_there(&path, SIZE));
         ensure(&path, SIZE).unwrap();
         assert!(is_there(&path, SIZE));
-        assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= SIZE, "blocks are taken, not only a length");
+        assert!(
+            std::fs::metadata(&path).unwrap().blocks() * 512 >= SIZE,
+            "blocks are taken, not only a length"
+        );
         let before = std::fs::metadata(&path).unwrap().modified().unwrap();
         ensure(&path, SIZE).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before, "not written twice");

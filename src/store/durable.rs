@@ -15,7 +15,8 @@ use super::StoreError;
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let beside = beside(path);
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&beside, path)

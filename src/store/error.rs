@@ -15,7 +15,9 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// A row was written by another version of the program. Nothing is guessed.
-    #[error("journal row {seq} has payload version {version}; this program reads version {PAYLOAD_VERSION}: use the version of towpath that wrote it, or a newer one")]
+    #[error(
+        "journal row {seq} has payload version {version}; this program reads version {PAYLOAD_VERSION}: use the version of towpath that wrote it, or a newer one"
+    )]
     UnknownVersion {
         /// The row.
         seq: Seq,

@@ -5,7 +5,7 @@ pub mod durable;
 mod error;
 pub mod journal;
 pub mod layout;
-//RET
+pub mod retention;
 pub mod segment;
 
 pub use error::StoreError;

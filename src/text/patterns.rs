@@ -47,7 +47,8 @@ pub(super) fn tokens(line: &str) -> Vec<(Range<usize>, &'static str)> {
             if line[..at].ends_with(is_word) {
                 continue;
             }
-            let body = length_of(&line[at + prefix.len()..], |c| c.is_ascii_alphanumeric() || "_-".contains(c));
+            let body =
+                length_of(&line[at + prefix.len()..], |c| c.is_ascii_alphanumeric() || "_-".contains(c));
             if body >= *least {
                 found.push((at..at + prefix.len() + body, *what));
             }
@@ -82,7 +83,8 @@ pub(super) fn address_passwords(line: &str) -> Vec<(&str, Range<usize>)> {
     for (at, _) in line.match_indices("://") {
         let start = at + 3;
         let whole = &line[start..];
-        let whole = &whole[..whole.find(|c: char| c.is_whitespace() || "\"'<>`".contains(c)).unwrap_or(whole.len())];
+        let whole =
+            &whole[..whole.find(|c: char| c.is_whitespace() || "\"'<>`".contains(c)).unwrap_or(whole.len())];
         // The next address on the same word (a comma-separated list) has its own turn.
         let whole = whole.split_once("://").map_or(whole, |(before, _)| before);
         let authority = &whole[..whole.find(['/', '?', '#']).unwrap_or(whole.len())];
@@ -159,7 +161,10 @@ fn value_after(line: &str, end: usize, scheme: bool) -> Option<Range<usize>> {
     }
     // "password: must be at least 8 characters" is prose; "password: hunter" is not.
     let next = rest[length..].trim_start();
-    if colon && value.chars().all(|c| c.is_ascii_lowercase()) && next.starts_with(|c: char| c.is_ascii_alphabetic()) {
+    if colon
+        && value.chars().all(|c| c.is_ascii_lowercase())
+        && next.starts_with(|c: char| c.is_ascii_alphabetic())
+    {
         return None;
     }
     Some(start..start + length)
@@ -205,10 +210,21 @@ fn bare_value(text: &str) -> usize {
 /// Values that say nothing: a type, a literal, a small number, a place where the value comes from.
 fn is_harmless(value: &str) -> bool {
     const WORDS: &[&str] = &[
-        "none", "null", "true", "false", "str", "string", "bool", "int", "bytes", "required", "optional", "missing",
-        "unset", "empty", "set",
+        "none", "null", "true", "false", "str", "string", "bool", "int", "bytes", "required", "optional",
+        "missing", "unset", "empty", "set",
     ];
-    const CALLS: &[&str] = &["Optional[", "os.environ", "os.getenv", "environ[", "environ.", "getenv(", "env(", "config(", "self.", "settings."];
+    const CALLS: &[&str] = &[
+        "Optional[",
+        "os.environ",
+        "os.getenv",
+        "environ[",
+        "environ.",
+        "getenv(",
+        "env(",
+        "config(",
+        "self.",
+        "settings.",
+    ];
     let lower = value.to_ascii_lowercase();
     let word = lower.trim_end_matches(['.', ':', '!', '?']);
     WORDS.contains(&word)

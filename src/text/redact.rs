@@ -34,7 +34,10 @@ impl Redactor {
     /// A redactor for one stream that knows these values. Values of less than four characters are not looked
     /// for. A redactor without values masks what looks like a secret.
     pub fn new(values: impl IntoIterator<Item = String>) -> Self {
-        Self { secrets: values.into_iter().filter_map(|value| Secret::new(&value)).collect(), ..Self::default() }
+        Self {
+            secrets: values.into_iter().filter_map(|value| Secret::new(&value)).collect(),
+            ..Self::default()
+        }
     }
 
     /// The line without its secrets. Lines come in order: a value or a key may span several.
@@ -73,9 +76,12 @@ impl Redactor {
         for secret in &self.secrets {
             secret.find(line, &mut found);
         }
-        found.extend(patterns::address_passwords(line).into_iter().map(|(_, range)| range).filter(|range| {
-            !patterns::is_reference(&line[range.clone()])
-        }));
+        found.extend(
+            patterns::address_passwords(line)
+                .into_iter()
+                .map(|(_, range)| range)
+                .filter(|range| !patterns::is_reference(&line[range.clone()])),
+        );
         found.extend(patterns::tokens(line).into_iter().map(|(range, _)| range));
         found.extend(patterns::web_tokens(line));
         found.extend(patterns::named_values(line));
@@ -180,9 +186,25 @@ fn mask(line: &str, mut found: Vec<Range<usize>>) -> String {
 #[must_use]
 pub fn looks_secret(key: &str, value: &str) -> Option<&'static str> {
     const THROW_AWAY: &[&str] = &[
-        "insecure", "dummy", "example", "test", "fake", "throwaway", "throw-away", "throw_away", "not-secret",
-        "not-a-secret", "not_a_secret", "changeme", "change-me", "placeholder", "unused", "postgres", "guest",
-        "password", "build-only",
+        "insecure",
+        "dummy",
+        "example",
+        "test",
+        "fake",
+        "throwaway",
+        "throw-away",
+        "throw_away",
+        "not-secret",
+        "not-a-secret",
+        "not_a_secret",
+        "changeme",
+        "change-me",
+        "placeholder",
+        "unused",
+        "postgres",
+        "guest",
+        "password",
+        "build-only",
     ];
     let value = value.trim();
     if patterns::is_reference(value) {
@@ -211,10 +233,11 @@ pub fn looks_secret(key: &str, value: &str) -> Option<&'static str> {
     if throw_away(value) {
         return None;
     }
-    let ordinary = matches!(value.to_ascii_lowercase().as_str(), "true" | "false" | "none" | "null" | "yes" | "no")
-        || patterns::is_number(value) && value.len() < SHORTEST_NUMBER
-        || value.starts_with('/')
-        || value.contains("://");
+    let ordinary =
+        matches!(value.to_ascii_lowercase().as_str(), "true" | "false" | "none" | "null" | "yes" | "no")
+            || patterns::is_number(value) && value.len() < SHORTEST_NUMBER
+            || value.starts_with('/')
+            || value.contains("://");
     if patterns::is_secret_name(key) && !ordinary {
         return Some("its name says that it is a secret");
     }
@@ -234,7 +257,9 @@ fn is_random(value: &str) -> bool {
     const LEAST_ENTROPY: f64 = 4.3;
     let has = |test: fn(&u8) -> bool| value.bytes().any(|byte| test(&byte));
     if value.len() < SHORTEST_KEY
-        || !value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'.' | b':' | b',' | b';' | b'\\'))
+        || !value
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'.' | b':' | b',' | b';' | b'\\'))
         || value.starts_with("sha")
         || !(has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase))
         || !(has(u8::is_ascii_uppercase) || has(u8::is_ascii_punctuation))

@@ -163,9 +163,8 @@ impl Sanitiser {
         match character {
             _ if length >= LONGEST_CSI => self.text(character),
             '0'..='?' | ' '..='/' => {
-                let plain = plain
-                    && matches!(character, '0'..='9' | ';' | ':')
-                    && parameters.len() < LONGEST_SGR;
+                let plain =
+                    plain && matches!(character, '0'..='9' | ';' | ':') && parameters.len() < LONGEST_SGR;
                 if plain {
                     parameters.push(character);
                 }

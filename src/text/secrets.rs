@@ -82,7 +82,12 @@ impl Secret {
         self.forms
             .iter()
             .filter_map(|form| {
-                let at = form.char_indices().map(|(at, _)| at).skip(1).filter(|at| text.ends_with(&form[..*at])).last()?;
+                let at = form
+                    .char_indices()
+                    .map(|(at, _)| at)
+                    .skip(1)
+                    .filter(|at| text.ends_with(&form[..*at]))
+                    .last()?;
                 Some((at, &form[at..]))
             })
             .max_by_key(|(length, _)| *length)
@@ -94,7 +99,9 @@ fn percent_forms(value: &str) -> Vec<String> {
     let encode = |upper: bool, plus: bool| {
         value.bytes().fold(String::new(), |mut text, byte| {
             match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    text.push(char::from(byte));
+                }
                 b' ' if plus => text.push('+'),
                 _ if upper => text.push_str(&format!("%{byte:02X}")),
                 _ => text.push_str(&format!("%{byte:02x}")),
@@ -156,8 +163,14 @@ mod tests {
 
     #[test]
     fn base64_is_the_standards() {
-        let cases =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (text, encoded) in cases {
             assert_eq!(base64(text.as_bytes()), encoded);
         }

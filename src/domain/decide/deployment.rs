@@ -288,7 +288,8 @@ pub(super) fn observed(
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let DeploymentPhase::Observing { failed } = deployment.phase.clone() else { return };
     let deployment = deployment.clone();
-    draft.write(Event::EnvironmentObserved { environment, live: live.clone() });
+    draft.write(Event::EnvironmentObserved { environment, live });
+    let live = draft.state.observed.get(&deployment.environment).and_then(|seen| seen.live.clone());
     let answers = live.as_ref().filter(|live| is_wanted(&draft.state, number, &deployment, live.deployment));
     let ending = match (failed, answers) {
         (None, Some(live)) if live.healthy => Ending::Live,

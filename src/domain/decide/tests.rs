@@ -1,1 +1,488 @@
+//! Tables on `decide`.
 
+use super::Input;
+use super::fixtures::{World, artifact, commit};
+use crate::domain::command::{Command, RefusalKind, Rollback};
+use crate::domain::effect::{Effect, Found, Outcome};
+use crate::domain::event::Event;
+use crate::domain::ids::{AttemptKey, DeploymentId, Epoch, Owner, ReleaseNumber, RunId, StepId};
+use crate::domain::plan::{Cause, Output, Verdict};
+use crate::domain::state::{
+    DeploymentKind, DeploymentPhase, Ending, Live, RollbackVerdict, RunEnd, RunPhase, StepPhase,
+};
+use crate::domain::watch::Watch;
+
+fn failed(summary: &str) -> Verdict {
+    Verdict::Failed(Cause { summary: summary.to_owned(), ..Cause::default() })
+}
+
+fn inconclusive() -> Verdict {
+    Verdict::Inconclusive { reason: "no advisory data".to_owned() }
+}
+
+fn running(world: &World, run: RunId) -> Vec<String> {
+    let steps = world.state.runs[&run].steps.iter();
+    steps.filter(|(_, state)| state.is_open()).map(|(step, _)| step.0.clone()).collect()
+}
+
+fn built() -> Output {
+    Output { artifact: Some(artifact("a")), ..Output::default() }
+}
+
+#[test]
+fn a_commit_becomes_a_release() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let owner = Owner::Run(run);
+    assert_eq!(running(&world, run), ["install"]);
+    world.ends(owner, "install", Verdict::Passed);
+    assert_eq!(running(&world, run), ["audit", "lint"], "what does not need each other runs at once");
+    world.ends(owner, "lint", Verdict::Passed);
+    world.ends(owner, "audit", Verdict::Passed);
+    world.ends_with(owner, "candidate", Verdict::Passed, built());
+    world.ends(owner, "test", Verdict::Passed);
+    let release = &world.state.releases[&ReleaseNumber(1)];
+    assert_eq!(release.artifact, artifact("a"));
+    assert_eq!(
+        world.state.runs[&run].phase,
+        RunPhase::Ended(RunEnd::Passed { release: Some(ReleaseNumber(1)) })
+    );
+    assert!(world.state.pending().is_empty());
+}
+
+#[test]
+fn the_same_commit_keeps_its_release() {
+    let mut world = World::new();
+    for _ in 0..2 {
+        let run = world.run('a');
+        for step in ["install", "lint", "audit", "test"] {
+            if step == "test" {
+                world.ends_with(Owner::Run(run), "candidate", Verdict::Passed, built());
+            }
+            world.ends(Owner::Run(run), step, Verdict::Passed);
+        }
+    }
+    assert_eq!(world.state.releases.len(), 1);
+    assert_eq!(
+        world.state.runs[&RunId(2)].phase,
+        RunPhase::Ended(RunEnd::Passed { release: Some(ReleaseNumber(1)) })
+    );
+}
+
+#[test]
+fn a_failure_ends_the_run_and_a_retry_goes_on() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let owner = Owner::Run(run);
+    world.ends(owner, "install", Verdict::Passed);
+    world.ends(owner, "lint", failed("4 violations"));
+    assert_eq!(world.state.runs[&run].phase, RunPhase::Running, "the audit still runs");
+    world.ends(owner, "audit", Verdict::Passed);
+    assert_eq!(world.state.runs[&run].phase, RunPhase::Ended(RunEnd::Failed));
+    assert_eq!(world.state.runs[&run].failed, Some(("lint".into(), "4 violations".to_owned())));
+
+    world.command(Command::RetryStep { run, step: "lint".into() }).unwrap();
+    assert_eq!(running(&world, run), ["lint"]);
+    assert_eq!(world.state.runs[&run].steps[&StepId::from("lint")].attempt, 2);
+    assert_eq!(world.state.runs[&run].failed, None);
+    world.ends(owner, "lint", Verdict::Passed);
+    assert_eq!(running(&world, run), ["candidate"]);
+}
+
+#[test]
+fn an_inconclusive_check_holds_the_release_until_a_person_says_why_not() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let owner = Owner::Run(run);
+    world.ends(owner, "install", Verdict::Passed);
+    world.ends(owner, "lint", Verdict::Passed);
+    world.ends(owner, "audit", inconclusive());
+    world.ends_with(owner, "candidate", Verdict::Passed, built());
+    world.ends(owner, "test", Verdict::Passed);
+    assert_eq!(world.state.runs[&run].phase, RunPhase::Held);
+    assert!(world.state.releases.is_empty());
+    let empty = Command::Acknowledge { run, step: "audit".into(), reason: "  ".to_owned() };
+    assert_eq!(world.command(empty).unwrap_err().kind, RefusalKind::Confirmation);
+    world.command(Command::Acknowledge { run, step: "audit".into(), reason: "offline".to_owned() }).unwrap();
+    assert_eq!(world.state.releases.len(), 1);
+}
+
+#[test]
+fn a_failure_is_never_acknowledged() {
+    let mut world = World::new();
+    let run = world.run('a');
+    world.ends(Owner::Run(run), "install", failed("no such version"));
+    let command = Command::Acknowledge { run, step: "install".into(), reason: "please".to_owned() };
+    assert_eq!(world.command(command).unwrap_err().kind, RefusalKind::Gate);
+}
+
+#[test]
+fn cancelling_waits_for_running_steps_unless_it_is_now() {
+    for now in [false, true] {
+        let mut world = World::new();
+        let run = world.run('a');
+        world.command(Command::CancelRun { run, now }).unwrap();
+        let key = AttemptKey { owner: Owner::Run(run), step: "install".into(), attempt: 1 };
+        let stops = world.state.pending().contains(&Effect::Stop { key });
+        assert_eq!(stops, now);
+        world.ends(Owner::Run(run), "install", if now { Verdict::Cancelled } else { Verdict::Passed });
+        assert_eq!(world.state.runs[&run].phase, RunPhase::Ended(RunEnd::Cancelled));
+        assert_eq!(running(&world, run), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_cancelled_run_goes_on_from_where_it_stopped() {
+    let mut world = World::new();
+    let run = world.run('a');
+    world.command(Command::CancelRun { run, now: false }).unwrap();
+    world.ends(Owner::Run(run), "install", Verdict::Passed);
+    world.command(Command::RetryStep { run, step: "lint".into() }).unwrap();
+    assert_eq!(running(&world, run), ["audit", "lint"]);
+}
+
+#[test]
+fn one_run_at_once_and_the_rest_queue() {
+    let mut world = World::new();
+    let first = world.run('a');
+    world.command(Command::StartRun { commit: commit('b'), until: None }).unwrap();
+    let second = RunId(first.0 + 1);
+    assert_eq!(world.state.runs[&second].phase, RunPhase::Queued);
+    world.ends(Owner::Run(first), "install", failed("x"));
+    assert_eq!(world.state.runs[&second].phase, RunPhase::Preparing);
+    let again = Command::StartRun { commit: commit('b'), until: None };
+    assert_eq!(world.command(again).unwrap_err().kind, RefusalKind::State);
+}
+
+#[test]
+fn a_followed_branch_starts_runs_and_newer_commits_supersede_queued_ones() {
+    let mut world = World::new();
+    let seen = |digit| Outcome::BranchSeen { branch: "main".to_owned(), commit: commit(digit) };
+    world.outcome(seen('a'));
+    assert!(world.state.runs.is_empty(), "the first sight is only where we come in");
+    world.outcome(seen('b'));
+    assert_eq!(world.state.runs[&RunId(1)].phase, RunPhase::Preparing);
+    world.outcome(seen('c'));
+    world.outcome(seen('d'));
+    assert_eq!(world.state.runs[&RunId(2)].phase, RunPhase::Ended(RunEnd::Superseded { by: RunId(3) }));
+    assert_eq!(world.state.runs[&RunId(3)].phase, RunPhase::Queued);
+    assert!(world.outcome(seen('d')).is_empty());
+}
+
+#[test]
+fn after_a_restart_every_open_attempt_is_looked_at_first() {
+    let key = |attempt| AttemptKey { owner: Owner::Run(RunId(1)), step: "install".into(), attempt };
+    let finished = Found::Finished { verdict: Verdict::Passed, output: Box::default() };
+    let cases = [
+        (Found::Open, StepPhase::Running, 1),
+        (Found::Lost, StepPhase::Running, 2),
+        (finished, StepPhase::Passed, 1),
+    ];
+    for (found, phase, attempt) in cases {
+        let mut world = World::new();
+        world.run('a');
+        world.outcome(Outcome::EngineStarted { version: "1".to_owned() });
+        assert_eq!(
+            world.state.pending(),
+            [Effect::Observe { key: key(1) }],
+            "nothing else before it is known"
+        );
+        world.outcome(Outcome::Observed { key: key(1), found });
+        let state = &world.state.runs[&RunId(1)].steps[&StepId::from("install")];
+        assert_eq!((&state.phase, state.attempt), (&phase, attempt));
+        assert_eq!(world.state.runs[&RunId(1)].failed, None);
+    }
+}
+
+#[test]
+fn a_deadline_stops_the_attempt_and_is_its_cause() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let key = AttemptKey { owner: Owner::Run(run), step: "install".into(), attempt: 1 };
+    let watch = world.state.watches().into_iter().find(|watch| matches!(watch, Watch::Deadline { .. }));
+    assert!(watch.is_some());
+    world.input(Input::Deadline { key: key.clone() }).unwrap();
+    assert!(world.state.pending().contains(&Effect::Stop { key: key.clone() }));
+    world.ends(Owner::Run(run), "install", Verdict::Cancelled);
+    let StepPhase::Failed { cause } = &world.state.runs[&run].steps[&key.step].phase else {
+        panic!("not failed")
+    };
+    assert!(cause.summary.contains("did not end within 15m00s"), "{}", cause.summary);
+    assert!(world.input(Input::Deadline { key }).unwrap().is_empty(), "a late deadline changes nothing");
+}
+
+#[test]
+fn retries_are_tried_by_themselves_and_then_it_is_a_failure() {
+    let mut world = World::new();
+    let mut project = super::fixtures::project();
+    project.stages[0].retries = 1;
+    world.command(Command::StartRun { commit: commit('a'), until: None }).unwrap();
+    let plan = crate::domain::planner::pipeline(&project, &commit('a'), &[], None).unwrap();
+    world.outcome(Outcome::Prepared { run: RunId(1), plan: Ok((plan, Vec::new())) });
+    world.ends(Owner::Run(RunId(1)), "install", failed("flaky"));
+    assert_eq!(running(&world, RunId(1)), ["install"]);
+    world.ends(Owner::Run(RunId(1)), "install", failed("flaky"));
+    assert_eq!(world.state.runs[&RunId(1)].phase, RunPhase::Ended(RunEnd::Failed));
+}
+
+#[test]
+fn until_runs_only_what_it_needs_and_makes_no_release() {
+    let mut world = World::new();
+    let until = Some(StepId::from("lint"));
+    world.command(Command::StartRun { commit: commit('a'), until: until.clone() }).unwrap();
+    let plan =
+        crate::domain::planner::pipeline(&super::fixtures::project(), &commit('a'), &[], until.as_ref())
+            .unwrap();
+    world.outcome(Outcome::Prepared { run: RunId(1), plan: Ok((plan, Vec::new())) });
+    world.ends(Owner::Run(RunId(1)), "install", Verdict::Passed);
+    world.ends(Owner::Run(RunId(1)), "lint", Verdict::Passed);
+    assert_eq!(world.state.runs[&RunId(1)].phase, RunPhase::Ended(RunEnd::Passed { release: None }));
+}
+
+// ── deployments ─────────────────────────────────────────────────────────────────────────────────────────
+
+fn lease(world: &mut World, deployment: DeploymentId) {
+    world.outcome(Outcome::Lease { deployment, lease: Ok(Epoch(7)) });
+}
+
+fn newest(world: &World) -> DeploymentId {
+    *world.state.deployments.keys().next_back().unwrap()
+}
+
+/// Lets every step of a deployment pass, up to the named one (exclusive).
+fn walk(world: &mut World, deployment: DeploymentId, until: Option<&str>) {
+    loop {
+        let open = world.state.deployments[&deployment].steps.iter().find(|(_, state)| state.is_open());
+        let Some(step) = open.map(|(step, _)| step.0.clone()) else { return };
+        if Some(step.as_str()) == until {
+            return;
+        }
+        world.ends(Owner::Deployment(deployment), &step, Verdict::Passed);
+    }
+}
+
+fn observe(world: &mut World, deployment: DeploymentId, live: Option<DeploymentId>) -> Vec<Event> {
+    let environment = world.state.deployments[&deployment].environment.clone();
+    let live = live.map(|deployment| Live { deployment, healthy: true });
+    world.outcome(Outcome::EnvironmentObserved { environment, deployment, live })
+}
+
+fn go_live(world: &mut World, environment: &str, release: u64) -> DeploymentId {
+    world.promote(environment, release).unwrap();
+    let deployment = newest(world);
+    lease(world, deployment);
+    walk(world, deployment, None);
+    observe(world, deployment, Some(deployment));
+    assert_eq!(world.state.deployments[&deployment].phase, DeploymentPhase::Ended(Ending::Live));
+    deployment
+}
+
+#[test]
+fn a_release_goes_to_production_only_after_staging_and_a_typed_word() {
+    let mut world = World::with_releases();
+    assert_eq!(world.promote("production", 1).unwrap_err().kind, RefusalKind::Gate);
+    go_live(&mut world, "staging", 1);
+    let mut wrong = world.promotion("production", 1);
+    wrong.confirm = "prod".to_owned();
+    assert_eq!(world.command(Command::Promote(wrong)).unwrap_err().kind, RefusalKind::Confirmation);
+    go_live(&mut world, "production", 1);
+    assert_eq!(world.state.live(&"production".into()).unwrap().1.release, ReleaseNumber(1));
+}
+
+#[test]
+fn nothing_is_promotable_that_was_taken_back_where_it_was_proven() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    let second = go_live(&mut world, "staging", 2);
+    rollback(&mut world, "staging", second, None, "").unwrap();
+    let back = newest(&world);
+    lease(&mut world, back);
+    walk(&mut world, back, None);
+    observe(&mut world, back, Some(back));
+    assert!(world.promote("production", 2).unwrap_err().message.contains("taken back"));
+    assert!(world.promote("production", 1).is_ok());
+}
+
+#[test]
+fn a_stale_digest_is_refused_with_what_changed() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    go_live(&mut world, "staging", 2);
+    let looked_at = world.promotion("production", 2);
+    go_live(&mut world, "production", 1);
+    let refusal = world.command(Command::Promote(looked_at.clone())).unwrap_err();
+    assert_eq!(refusal.kind, RefusalKind::Stale);
+    assert!(refusal.message.contains("what is live"), "{}", refusal.message);
+
+    let mut project = super::fixtures::project();
+    project.environments.get_mut(&"production".into()).unwrap().replicas.insert("web".to_owned(), 4);
+    let fresh = world.promotion("production", 2);
+    world.outcome(Outcome::ProjectLoaded { project: Box::new(project), config: "c2".to_owned() });
+    let refusal = world.command(Command::Promote(fresh)).unwrap_err();
+    assert!(refusal.message.contains("the configuration, the steps"), "{}", refusal.message);
+}
+
+fn rollback(
+    world: &mut World,
+    environment: &str,
+    from: DeploymentId,
+    to: Option<DeploymentId>,
+    confirm: &str,
+) -> Result<Vec<Event>, crate::domain::command::Refusal> {
+    world.command(Command::Rollback(Rollback {
+        environment: environment.into(),
+        from,
+        to,
+        confirm: confirm.to_owned(),
+        reason: "it is sick".to_owned(),
+    }))
+}
+
+#[test]
+fn a_rollback_goes_to_the_newest_verified_deployment_of_another_artifact() {
+    let mut world = World::with_releases();
+    let first = go_live(&mut world, "staging", 1);
+    let second = go_live(&mut world, "staging", 2);
+    let again = go_live(&mut world, "staging", 2);
+    assert_eq!(world.state.deployments[&again].kind, DeploymentKind::Redeploy);
+    let stale = rollback(&mut world, "staging", second, None, "").unwrap_err();
+    assert_eq!(stale.kind, RefusalKind::Stale);
+    let target = world.state.rollback_target(&"staging".into()).unwrap().0;
+    assert_eq!(target, first, "the same artifact is no way back");
+    rollback(&mut world, "staging", again, None, "").unwrap();
+    assert_eq!(world.state.deployments[&newest(&world)].release, ReleaseNumber(1));
+}
+
+#[test]
+fn a_rollback_over_different_migrations_wants_the_typed_name() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    let third = go_live(&mut world, "staging", 3);
+    let verdict = world.state.verdict_between(ReleaseNumber(3), ReleaseNumber(1));
+    assert!(matches!(verdict, RollbackVerdict::Unknown { .. }));
+    let refusal = rollback(&mut world, "staging", third, None, "").unwrap_err();
+    assert_eq!(refusal.kind, RefusalKind::Confirmation);
+    rollback(&mut world, "staging", third, None, "staging").unwrap();
+}
+
+#[test]
+fn a_failed_bake_is_taken_back_by_itself_once() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    go_live(&mut world, "staging", 2);
+    go_live(&mut world, "production", 1);
+    world.promote("production", 2).unwrap();
+    let sick = newest(&world);
+    assert_eq!(
+        world.state.deployments[&sick].way_back.verdict,
+        RollbackVerdict::Safe,
+        "known before anything starts"
+    );
+    lease(&mut world, sick);
+    walk(&mut world, sick, Some("bake 10"));
+    world.ends(Owner::Deployment(sick), "bake 10", failed("5 % of requests failed"));
+    let first = DeploymentId(3);
+    observe(&mut world, sick, Some(first));
+    let back = newest(&world);
+    let rollback = &world.state.deployments[&back];
+    assert_eq!(rollback.kind, DeploymentKind::Rollback { of: sick, automatic: true });
+    assert_eq!(rollback.lease, Some(Epoch(7)), "the lease is handed on");
+    assert_eq!(world.state.deployments[&sick].lease, None);
+    assert_eq!(rollback.plan.steps[0].id, StepId::from("shift 100"), "the old set is warm: one switch");
+    walk(&mut world, back, None);
+    observe(&mut world, back, Some(first));
+    let phase = &world.state.deployments[&sick].phase;
+    assert!(
+        matches!(phase, DeploymentPhase::Ended(Ending::RolledBack { why }) if why.contains("5 %")),
+        "{phase:?}"
+    );
+    assert_eq!(world.state.live(&"production".into()).unwrap().1.release, ReleaseNumber(1));
+}
+
+#[test]
+fn a_failed_rollback_holds_and_never_loops() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    let second = go_live(&mut world, "staging", 2);
+    rollback(&mut world, "staging", second, None, "").unwrap();
+    let back = newest(&world);
+    lease(&mut world, back);
+    walk(&mut world, back, Some("start web"));
+    world.ends(Owner::Deployment(back), "start web", failed("exit code 1"));
+    observe(&mut world, back, Some(second));
+    assert!(matches!(world.state.deployments[&back].phase, DeploymentPhase::Held { .. }));
+    assert_eq!(newest(&world), back);
+    world.command(Command::Go { deployment: back, reason: "the disk has room again".to_owned() }).unwrap();
+    walk(&mut world, back, None);
+    observe(&mut world, back, Some(back));
+    assert_eq!(world.state.deployments[&back].phase, DeploymentPhase::Ended(Ending::Live));
+}
+
+#[test]
+fn a_denied_lease_touches_nothing() {
+    let mut world = World::with_releases();
+    world.promote("staging", 1).unwrap();
+    let deployment = newest(&world);
+    world.outcome(Outcome::Lease { deployment, lease: Err("sven holds it since 14:02".to_owned()) });
+    let phase = &world.state.deployments[&deployment].phase;
+    assert!(
+        matches!(phase, DeploymentPhase::Ended(Ending::RolledBack { why }) if why.contains("sven")),
+        "{phase:?}"
+    );
+}
+
+#[test]
+fn an_inconclusive_bake_holds_and_goes_on_with_a_reason() {
+    let mut world = World::with_releases();
+    world.promote("staging", 1).unwrap();
+    let deployment = newest(&world);
+    lease(&mut world, deployment);
+    walk(&mut world, deployment, Some("bake"));
+    world.ends(Owner::Deployment(deployment), "bake", inconclusive());
+    assert!(matches!(world.state.deployments[&deployment].phase, DeploymentPhase::Held { .. }));
+    world.command(Command::Go { deployment, reason: "a quiet Sunday".to_owned() }).unwrap();
+    walk(&mut world, deployment, None);
+    observe(&mut world, deployment, Some(deployment));
+    assert_eq!(world.state.deployments[&deployment].phase, DeploymentPhase::Ended(Ending::Live));
+}
+
+#[test]
+fn an_end_is_said_from_what_is_really_there() {
+    let mut world = World::with_releases();
+    let first = go_live(&mut world, "staging", 1);
+    world.promote("staging", 2).unwrap();
+    let second = newest(&world);
+    lease(&mut world, second);
+    walk(&mut world, second, None);
+    observe(&mut world, second, Some(first));
+    let phase = &world.state.deployments[&second].phase;
+    assert!(matches!(phase, DeploymentPhase::Ended(Ending::Broken { .. })), "{phase:?}");
+}
+
+#[test]
+fn going_back_stops_what_runs_before_it_begins() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    go_live(&mut world, "staging", 2);
+    go_live(&mut world, "production", 1);
+    world.promote("production", 2).unwrap();
+    let canary = newest(&world);
+    lease(&mut world, canary);
+    walk(&mut world, canary, Some("bake 50"));
+    world
+        .command(Command::Back {
+            deployment: canary,
+            confirm: String::new(),
+            reason: "I saw enough".to_owned(),
+        })
+        .unwrap();
+    let back = newest(&world);
+    let bake = AttemptKey { owner: Owner::Deployment(canary), step: "bake 50".into(), attempt: 1 };
+    assert!(world.state.pending().contains(&Effect::Stop { key: bake }));
+    assert!(
+        world.state.deployments[&back].steps.values().all(|state| state.attempt == 0),
+        "not before it has ended"
+    );
+    world.ends(Owner::Deployment(canary), "bake 50", Verdict::Cancelled);
+    assert_eq!(world.state.deployments[&back].steps[&StepId::from("shift 100")].phase, StepPhase::Running);
+}

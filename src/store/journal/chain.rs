@@ -51,7 +51,8 @@ pub fn verify_file(path: &Path) -> Result<Chain, StoreError> {
     // A file without a log beside it cannot change under us, and SQLite then makes no file beside it.
     let immutable = if wal { "" } else { "&immutable=1" };
     let address = format!("file:{}?mode=ro{immutable}", escape(path));
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(address, flags).map_err(failed)?;
     connection.busy_timeout(super::PATIENCE).map_err(failed)?;
     check_identity(&connection, path)?;
@@ -73,7 +74,8 @@ fn escape(path: &Path) -> String {
 
 pub(super) fn verify(connection: &Connection, path: &Path) -> Result<Chain, StoreError> {
     // One transaction: rows and head are of the same moment, whoever writes meanwhile.
-    let transaction = connection.unchecked_transaction().map_err(|source| StoreError::sqlite(path, source))?;
+    let transaction =
+        connection.unchecked_transaction().map_err(|source| StoreError::sqlite(path, source))?;
     let mut rows = 0;
     let mut previous = BEFORE_THE_FIRST.to_vec();
     let broken = match walk(&transaction, &mut rows, &mut previous) {
@@ -123,7 +125,9 @@ fn walk(
         }
         // The run is not hashed: it follows from the event.
         if *version == i64::from(PAYLOAD_VERSION) {
-            let Ok(event) = serde_json::from_str::<Event>(event) else { return broken("its event cannot be read") };
+            let Ok(event) = serde_json::from_str::<Event>(event) else {
+                return broken("its event cannot be read");
+            };
             let wanted = run_of(&event).and_then(|run| i64::try_from(run.0).ok());
             if *run != wanted.map_or(Value::Null, Value::Integer) {
                 return broken("it is filed under another run");

@@ -223,8 +223,9 @@ impl Journal {
         }
         let at: i64 = row.get(1).map_err(broken)?;
         let text = |column: usize| row.get_ref(column).and_then(|value| Ok(value.as_str()?)).map_err(broken);
-        let unreadable =
-            |source: serde_json::Error| corrupt(format!("the payload of row {seq} cannot be read ({source})"));
+        let unreadable = |source: serde_json::Error| {
+            corrupt(format!("the payload of row {seq} cannot be read ({source})"))
+        };
         Ok(Envelope {
             seq: Seq(seq),
             at: Timestamp(at),
@@ -237,8 +238,7 @@ impl Journal {
 /// Makes the tables of a new file; refuses a file that is not ours.
 fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::sqlite(path, source);
-    let transaction =
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let tables: i64 =
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     if tables == 0 {

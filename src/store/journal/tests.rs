@@ -53,7 +53,12 @@ fn what_is_appended_is_read_again() {
 fn rows_cannot_be_changed_or_deleted() {
     let (_directory, path) = five();
     let journal = Journal::open(&path).unwrap();
-    for sql in ["UPDATE journal SET at = 1", "DELETE FROM journal", "DELETE FROM head", "REPLACE INTO journal SELECT * FROM journal"] {
+    for sql in [
+        "UPDATE journal SET at = 1",
+        "DELETE FROM journal",
+        "DELETE FROM head",
+        "REPLACE INTO journal SELECT * FROM journal",
+    ] {
         assert!(journal.connection.execute(sql, []).is_err(), "{sql}");
     }
     assert_eq!(journal.verify().unwrap().broken, None);
@@ -87,7 +92,10 @@ fn any_change_breaks_the_chain_where_it_was_made() {
         ("DELETE FROM journal WHERE seq = 5", 5),
         ("DELETE FROM journal WHERE seq > 2", 3),
         ("DELETE FROM journal", 1),
-        ("INSERT INTO journal SELECT 6, at, actor, version, event, run, previous, hash FROM journal WHERE seq = 5", 6),
+        (
+            "INSERT INTO journal SELECT 6, at, actor, version, event, run, previous, hash FROM journal WHERE seq = 5",
+            6,
+        ),
         ("DELETE FROM head", 6),
         ("UPDATE head SET hash = zeroblob(32)", 5),
     ];
@@ -146,7 +154,9 @@ fn a_copy_with_its_log_beside_it_is_read_whole() {
 fn an_unknown_version_is_refused() {
     let (_directory, path) = five();
     let connection = Connection::open(&path).unwrap();
-    connection.execute_batch("DROP TRIGGER journal_no_update; UPDATE journal SET version = 9 WHERE seq = 3").unwrap();
+    connection
+        .execute_batch("DROP TRIGGER journal_no_update; UPDATE journal SET version = 9 WHERE seq = 3")
+        .unwrap();
     connection.close().unwrap();
     let journal = Journal::open(&path).unwrap();
     let mut seen = 0;

@@ -229,9 +229,17 @@ fn renew(directory: &Path, mut old: Segment, number: u64) -> std::io::Result<Opt
 }
 
 /// Reads lines of one segment, whole ones only.
-fn read(segment: &Segment, number: u64, count: u64, bytes: &mut usize, lines: &mut Vec<Line>) -> std::io::Result<()> {
+fn read(
+    segment: &Segment,
+    number: u64,
+    count: u64,
+    bytes: &mut usize,
+    lines: &mut Vec<Line>,
+) -> std::io::Result<()> {
     let entry = segment.entries.partition_point(|entry| entry.number <= number);
-    let Some(entry) = entry.checked_sub(1).and_then(|entry| segment.entries.get(entry)) else { return Ok(()) };
+    let Some(entry) = entry.checked_sub(1).and_then(|entry| segment.entries.get(entry)) else {
+        return Ok(());
+    };
     let mut reader = BufReader::with_capacity(64 * 1024, &segment.file);
     reader.seek(SeekFrom::Start(entry.offset))?;
     let end = segment.end.number.min(number.saturating_add(count));

@@ -10,7 +10,13 @@ const SMALL: Limits = Limits { segment: 4096, total: 20_000 };
 
 fn write(writer: &mut Writer, range: std::ops::Range<u64>) {
     for number in range {
-        writer.line(Timestamp(1000 + number.cast_signed()), Source::Output, &format!("line {number} of the log")).unwrap();
+        writer
+            .line(
+                Timestamp(1000 + number.cast_signed()),
+                Source::Output,
+                &format!("line {number} of the log"),
+            )
+            .unwrap();
     }
     writer.flush().unwrap();
 }
@@ -114,7 +120,10 @@ fn a_log_past_its_bound_loses_its_middle_and_says_so() {
         followed.extend(following.poll().unwrap());
     }
     drop(writer);
-    let size: u64 = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let size: u64 = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
     assert!(size < SMALL.total + 4096, "{size}");
     let mut reader = Reader::open(directory.path()).unwrap();
     let lines = reader.poll().unwrap();
@@ -125,14 +134,19 @@ fn a_log_past_its_bound_loses_its_middle_and_says_so() {
     assert_eq!(gaps.len(), 1);
     let [told, after] = gaps[0] else { panic!() };
     assert_eq!(told.source, Source::Towpath);
-    assert!(told.text.starts_with(&format!("({} lines, about ", after.number - told.number)), "{}", told.text);
+    assert!(
+        told.text.starts_with(&format!("({} lines, about ", after.number - told.number)),
+        "{}",
+        told.text
+    );
     for line in lines.iter().filter(|line| line.number != told.number) {
         assert_eq!(line.text, format!("line {} of the log", line.number));
     }
     assert_eq!(numbers(&reader.before(after.number, 2).unwrap()), [told.number - 1, told.number]);
     assert_eq!(reader.line_at(after.number - 1).unwrap(), None);
     // Who followed saw every line once, and was not disturbed.
-    let text: Vec<_> = followed.iter().filter(|line| line.source == Source::Output).map(|line| line.number).collect();
+    let text: Vec<_> =
+        followed.iter().filter(|line| line.source == Source::Output).map(|line| line.number).collect();
     assert_eq!(text, (0..5010).collect::<Vec<_>>());
     // And a writer that opens it again goes on.
     let mut writer = Writer::create(directory.path(), SMALL).unwrap();

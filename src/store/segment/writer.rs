@@ -170,8 +170,8 @@ impl Writer {
             let log = append(&log_path(&self.directory, segment))?;
             Ok((log, index, first))
         })();
-        let (log, index, first) =
-            rolled.map_err(|source| StoreError::io(&log_path(&self.directory, segment), "written", source))?;
+        let (log, index, first) = rolled
+            .map_err(|source| StoreError::io(&log_path(&self.directory, segment), "written", source))?;
         (self.log, self.index, self.next, self.indexed) = (log, index, first, first);
         self.segment = segment;
         self.leave_out(at)

@@ -86,7 +86,11 @@ fn known_values_are_masked_in_every_form() {
     }
     // `user:correct-horse-battery` as basic authorisation has it: the value begins inside a base64 digit.
     let mut redactor = Redactor::new(["correct-horse-battery".to_owned()]);
-    for encoded in ["dXNlcjpjb3JyZWN0LWhvcnNlLWJhdHRlcnk=", "YTpjb3JyZWN0LWhvcnNlLWJhdHRlcnk=", "dXNyOmNvcnJlY3QtaG9yc2UtYmF0dGVyeQ=="] {
+    for encoded in [
+        "dXNlcjpjb3JyZWN0LWhvcnNlLWJhdHRlcnk=",
+        "YTpjb3JyZWN0LWhvcnNlLWJhdHRlcnk=",
+        "dXNyOmNvcnJlY3QtaG9yc2UtYmF0dGVyeQ==",
+    ] {
         assert!(redactor.redact(encoded).contains(MASK), "{encoded}");
     }
 }
@@ -173,7 +177,11 @@ fn configuration_that_looks_secret() {
         ("ANY", "ghp_0123456789abcdefghijABCDEFGHIJ012345", Some("it is a GitHub token")),
         ("ANY", KEY, Some("it is a private key")),
         ("ANY", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVP", Some("it is a signed token (JWT)")),
-        ("ANY", "q8Zt3LwX0vN6bR1mK9sYc5HdG2fJ7pAeU4iOxTlQ", Some("it is long and random, as generated keys are")),
+        (
+            "ANY",
+            "q8Zt3LwX0vN6bR1mK9sYc5HdG2fJ7pAeU4iOxTlQ",
+            Some("it is long and random, as generated keys are"),
+        ),
         ("IMAGE", "registry.example.com/harbor@sha256:9f2c4e8d0a1b2c3d4e5f60718293a4b5", None),
         ("COMMIT", "9f2c4e8d0a1b2c3d4e5f60718293a4b5c6d7e8f9", None),
         ("DJANGO_SETTINGS_MODULE", "harbor.settings.production", None),

@@ -1,0 +1,74 @@
+//! A viewer starts an engine that outlives it.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::runtime::environment;
+use crate::store::layout::Layout;
+
+/// How long a new engine may take until its socket answers: it folds the journal first.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The engine's log is begun anew beyond this size, bytes.
+const LOG_LIMIT: u64 = 1024 * 1024;
+
+/// Sees that an engine answers on the project's socket, starting one when none does.
+///
+/// # Errors
+/// When it cannot be started, or ends before it answers: its log says why.
+pub async fn ensure(layout: &Layout) -> anyhow::Result<()> {
+    if UnixStream::connect(layout.socket()).is_ok() {
+        return Ok(());
+    }
+    let mut engine = start(layout)?;
+    let began = Instant::now();
+    loop {
+        if UnixStream::connect(layout.socket()).is_ok() {
+            // Reaped by a thread of its own: an engine that ends while this viewer lives must not stay a zombie.
+            std::thread::spawn(move || engine.wait());
+            return Ok(());
+        }
+        let ended = engine.try_wait()?;
+        // Two viewers may start two engines at once: the one without the lock ends, the other one answers soon.
+        if ended.is_some_and(|_| began.elapsed() > Duration::from_secs(1)) || began.elapsed() > PATIENCE {
+            anyhow::bail!("the engine did not start");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn start(layout: &Layout) -> anyhow::Result<std::process::Child> {
+    let mut private = std::fs::DirBuilder::new();
+    private
+        .recursive(true)
+        .mode(0o700)
+        .create(&layout.state)
+        .with_context(|| format!("making the state directory {}", layout.state.display()))?;
+    let path = layout.engine_log();
+    let too_long = std::fs::metadata(&path).is_ok_and(|about| about.len() > LOG_LIMIT);
+    let log = OpenOptions::new()
+        .create(true)
+        .append(!too_long)
+        .write(true)
+        .truncate(too_long)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("opening {}", path.display()))?;
+    let program = std::env::current_exe().context("finding this program's own file")?;
+    Command::new(program)
+        .args(["engine", "serve", "--repository"])
+        .arg(layout.repository.join(&layout.root))
+        .env_clear()
+        .envs(environment::allowed(std::env::vars()))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("starting the engine")
+}

@@ -1,0 +1,189 @@
+//! Answers. What the state knows is answered at once; what git or the whole journal must be asked for is
+//! answered by a task.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::domain::ids::{CommitId, Owner, ReleaseNumber, RunId, StepId};
+use crate::domain::planner;
+use crate::domain::query::{Answer, CommitRow, Query, RunSummary};
+use crate::domain::state::{Run, RunEnd, RunPhase, State};
+use crate::git::Mirror;
+use crate::store::journal::{self, Journal};
+use crate::store::layout::Layout;
+use crate::wire::protocol::Reply;
+
+/// The most journal rows that one answer carries.
+const MOST_ROWS: u32 = 5000;
+
+/// A question that takes a while.
+pub(super) enum Later {
+    /// Recent commits.
+    Commits(u32),
+    /// A revision.
+    Resolve(String),
+    /// The chain.
+    VerifyChain,
+}
+
+/// A question with all that its answer needs.
+pub(super) struct Asked {
+    later: Later,
+    layout: Arc<Layout>,
+    mirror: Arc<Mutex<()>>,
+    runs: BTreeMap<CommitId, (RunId, RunPhase)>,
+    releases: BTreeMap<CommitId, ReleaseNumber>,
+}
+
+fn answered(answer: Answer) -> Reply {
+    Reply::Answer { answer: Box::new(answer) }
+}
+
+fn failed(message: impl Into<String>) -> Reply {
+    Reply::Failed { message: message.into() }
+}
+
+/// Answers what can be answered at once, or says what is to be asked.
+pub(super) fn at_once(
+    state: &State,
+    layout: &Layout,
+    journal: &Journal,
+    query: Query,
+) -> Result<Reply, Later> {
+    Ok(match query {
+        Query::Commits { limit } => return Err(Later::Commits(limit)),
+        Query::Resolve { revision } => return Err(Later::Resolve(revision)),
+        Query::VerifyChain => return Err(Later::VerifyChain),
+        Query::Log { key } => {
+            answered(Answer::Log { directory: layout.log(&key).to_string_lossy().into_owned() })
+        }
+        Query::Kept { run, step } => kept(state, run, &step),
+        Query::History { limit } => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let runs = state.runs.iter().rev().take(limit);
+            answered(Answer::History {
+                runs: runs.map(|(number, run)| summary(state, *number, run)).collect(),
+            })
+        }
+        Query::Journal { run, after, limit } => {
+            let limit = limit.min(MOST_ROWS);
+            let rows = match run {
+                Some(run) => journal.read_run(run, after, limit),
+                None => journal.read(after, limit),
+            };
+            match rows {
+                Ok(rows) => answered(Answer::Journal { rows }),
+                Err(error) => failed(format!("The journal could not be read: {error}.")),
+            }
+        }
+        Query::PreviewPromotion { environment, release } => {
+            let plan = state.environment(&environment).and_then(|settings| {
+                let release = state.release(release)?;
+                Ok(planner::deployment(state, &environment, settings, release))
+            });
+            match plan {
+                Ok(plan) => answered(Answer::Promotion { plan }),
+                Err(refusal) => Reply::Refused { refusal },
+            }
+        }
+    })
+}
+
+fn kept(state: &State, run: RunId, step: &StepId) -> Reply {
+    let kept = state.steps(Owner::Run(run)).into_iter().find(|(known, _)| &known.id == step);
+    match kept.and_then(|(_, state)| state.output.kept.clone()) {
+        Some(kept) if std::path::Path::new(&kept.directory).is_dir() => answered(Answer::Kept { kept }),
+        Some(_) => {
+            failed(format!("The directory of {step} in run {run} was let go: only newer runs keep theirs."))
+        }
+        None => failed(format!("Run {run} kept no directory of {step}: only a step that failed keeps one.")),
+    }
+}
+
+fn summary(state: &State, number: RunId, run: &Run) -> RunSummary {
+    let end = match run.phase {
+        RunPhase::Ended(end) => Some(end),
+        _ => None,
+    };
+    let release = match end {
+        Some(RunEnd::Passed { release }) => release,
+        _ => state.releases.values().find(|release| release.run == number).map(|release| release.number),
+    };
+    let began = run.started.unwrap_or(run.queued);
+    let unplannable = run.cause.as_ref().map(|cause| (StepId("plan".to_owned()), cause.summary.clone()));
+    RunSummary {
+        run: number,
+        commit: run.commit.clone(),
+        by: run.by.clone(),
+        queued: run.queued,
+        took: run.ended.map(|ended| ended.since(began)),
+        end,
+        release,
+        failed: run.failed.clone().or(unplannable),
+    }
+}
+
+impl Later {
+    /// Takes from the state what the answer needs.
+    pub(super) fn asked(self, state: &State, layout: &Arc<Layout>, mirror: &Arc<Mutex<()>>) -> Asked {
+        let run = |(number, run): (&RunId, &Run)| (run.commit.id.clone(), (*number, run.phase));
+        let release = |release: &crate::domain::release::Release| (release.commit.clone(), release.number);
+        Asked {
+            later: self,
+            layout: Arc::clone(layout),
+            mirror: Arc::clone(mirror),
+            // Ascending, so that the newest of a commit stays.
+            runs: state.runs.iter().map(run).collect(),
+            releases: state.releases.values().map(release).collect(),
+        }
+    }
+}
+
+impl Asked {
+    /// Asks and answers.
+    pub(super) async fn answer(self) -> Reply {
+        let guard = Arc::clone(&self.mirror).lock_owned().await;
+        let answer = tokio::task::spawn_blocking(move || {
+            let reply = self.find_out();
+            drop(guard);
+            reply
+        });
+        answer.await.unwrap_or_else(|error| failed(format!("The question could not be answered: {error}.")))
+    }
+
+    fn find_out(self) -> Reply {
+        match &self.later {
+            Later::Commits(limit) => match self.commits(*limit) {
+                Ok(commits) => answered(Answer::Commits { commits }),
+                Err(error) => failed(format!("{error}")),
+            },
+            Later::Resolve(revision) => {
+                let resolved = Mirror::open(&self.layout.repository, &self.layout.mirror())
+                    .and_then(|mirror| mirror.update().map(|_| mirror))
+                    .and_then(|mirror| mirror.resolve(revision));
+                match resolved {
+                    Ok(commit) => answered(Answer::Resolved { commit }),
+                    Err(error) => failed(format!("{error}")),
+                }
+            }
+            Later::VerifyChain => match journal::verify_file(&self.layout.journal()) {
+                Ok(chain) => answered(Answer::Chain { rows: chain.rows, broken: chain.broken }),
+                Err(error) => failed(format!("The journal could not be read: {error}.")),
+            },
+        }
+    }
+
+    fn commits(&self, limit: u32) -> Result<Vec<CommitRow>, crate::git::GitError> {
+        let mirror = Mirror::open(&self.layout.repository, &self.layout.mirror())?;
+        mirror.update()?;
+        let commits = mirror.log(limit)?;
+        let row = |commit: crate::domain::command::CommitFacts| CommitRow {
+            run: self.runs.get(&commit.id).copied(),
+            release: self.releases.get(&commit.id).copied(),
+            commit,
+        };
+        Ok(commits.into_iter().map(row).collect())
+    }
+}

@@ -1,0 +1,132 @@
+//! What runs beside a step and is thrown away after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::postgres;
+use super::workbench::Workbench;
+use crate::domain::project::Service;
+use crate::store::durable;
+
+/// The version of `services.json`.
+const VERSION: u32 = 1;
+
+/// What would have to be removed if the worker died now: written before it exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    v: u32,
+    /// Directories of PostgreSQL servers.
+    postgres: Vec<PathBuf>,
+}
+
+/// The processes of a step's services: what stops the step's commands leaves these alone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Running(Arc<Mutex<BTreeSet<i32>>>);
+
+impl Running {
+    /// Their ids.
+    pub(super) fn processes(&self) -> BTreeSet<i32> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    fn set(&self, processes: BTreeSet<i32>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = processes;
+    }
+}
+
+/// The services of one step.
+pub struct Services {
+    record: PathBuf,
+    running: Running,
+    postgres: Option<postgres::Server>,
+    env: BTreeMap<String, String>,
+    facts: Vec<String>,
+}
+
+impl Services {
+    pub(super) fn new(dir: &Path) -> Self {
+        Self {
+            record: record(dir),
+            running: Running::default(),
+            postgres: None,
+            env: BTreeMap::new(),
+            facts: Vec::new(),
+        }
+    }
+
+    /// Where they answer, as commands are told.
+    #[must_use]
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// What they are, e.g. `PostgreSQL 15.18`.
+    #[must_use]
+    pub fn facts(&self) -> &[String] {
+        &self.facts
+    }
+
+    pub(super) fn running(&self) -> Running {
+        self.running.clone()
+    }
+
+    /// Stops and removes them.
+    ///
+    /// # Errors
+    /// When one's files cannot be removed.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        if let Some(server) = self.postgres.take() {
+            self.running.set(BTreeSet::new());
+            server.stop().await?;
+        }
+        forget(&self.record)
+    }
+}
+
+fn record(dir: &Path) -> PathBuf {
+    dir.join("services.json")
+}
+
+/// Starts a service unless the step has it already.
+pub(super) async fn start(bench: &mut Workbench, service: Service) -> anyhow::Result<()> {
+    match service {
+        Service::Postgres if bench.services.postgres.is_some() => Ok(()),
+        Service::Postgres => {
+            let directory = postgres::directory();
+            let json = serde_json::to_vec(&Record { v: VERSION, postgres: vec![directory.clone()] })?;
+            durable::write(&record(bench.dir()), &json).context("services.json could not be written")?;
+            let server = postgres::start(bench, &directory).await?;
+            let services = &mut bench.services;
+            services.env.extend(server.env());
+            services.facts.push(format!("PostgreSQL {}", server.version()));
+            services.running.set([server.process()].into());
+            services.postgres = Some(server);
+            Ok(())
+        }
+    }
+}
+
+/// Stops and removes what a worker that died has left running.
+pub(super) fn remove_left_behind(dir: &Path) -> anyhow::Result<()> {
+    let path = record(dir);
+    let Ok(bytes) = std::fs::read(&path) else { return Ok(()) };
+    let record: Record =
+        serde_json::from_slice(&bytes).with_context(|| format!("{} cannot be read", path.display()))?;
+    for directory in &record.postgres {
+        postgres::remove(directory)?;
+    }
+    forget(&path)
+}
+
+/// Two who clean up at once are no harm to each other.
+fn forget(record: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(record) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} could not be removed", record.display()))
+        }
+        _ => Ok(()),
+    }
+}
