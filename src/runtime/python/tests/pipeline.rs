@@ -235,6 +235,10 @@ async fn migrations_are_listed_applied_and_their_failures_named() {
         let built = world.build(&setting, &installed).await.unwrap();
         let cause = world.migrate(&setting, &installed, &built).await.unwrap_err();
         assert_eq!(cause.summary, "migration books.0002_raises failed: ZeroDivisionError: division by zero");
+        if version.starts_with("4.2") {
+            // The rest reads files and Django's words, which are the same; each part costs a build.
+            continue;
+        }
 
         // Two leaves.
         world.write("books/migrations/0002_other.py", &raising.replace("1 / 0", "pass"));
