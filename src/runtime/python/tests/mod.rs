@@ -215,6 +215,7 @@ fn commit_facts() -> CommitFacts {
     }
 }
 
+#[allow(clippy::result_large_err, reason = "a test's own road")]
 fn ended(bench: &Workbench, verdict: Verdict, output: Output) -> Result<Output, Cause> {
     match verdict {
         Verdict::Passed => Ok(output),
