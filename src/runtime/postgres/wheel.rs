@@ -141,9 +141,9 @@ mod tests {
             "key": { "owner": { "run": 1 }, "step": "test", "attempt": 1 },
             "step": {
                 "id": "test", "group": "test", "needs": [], "timeout": 1000, "retries": 0, "skip": null,
-                "work": { "kind": "stop", "target": { "environment": "none", "release": 1, "artifact": {
+                "work": { "kind": "stop", "with": { "target": { "environment": "none", "release": 1, "artifact": {
                     "id": "", "location": "", "inputs": "", "bytes": 0, "files": 0 } },
-                    "role": "web", "first": 0, "count": 0, "of": null },
+                    "role": "web", "first": 0, "count": 0, "of": null } },
             },
             "commit": { "id": "", "subject": "", "author": "", "authored": 0, "tags": [], "branches": [] },
             "inputs": {}, "mirror": "", "artifacts": "", "cache": base.path().join("cache"), "redact": [],
