@@ -117,6 +117,11 @@ fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Request>) {
             }
             model.state.apply(&envelope);
             let over = matches!(envelope.event, Event::RunFinished { .. } | Event::RunHeld { .. });
+            // What a key led to is old news once the run has come further.
+            let further = over || matches!(envelope.event, Event::StepFinished { .. });
+            if further && model.news.as_ref().is_some_and(|news| news.tone == Tone::Done) {
+                model.news = None;
+            }
             if over && !model.attention {
                 requests.push(Request::Bell);
             }
