@@ -130,8 +130,8 @@ fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Request>) {
             }
         }
         FromEngine::Present { viewers } => model.viewers = viewers,
-        FromEngine::Bye { reason } => model.news = Some(News { tone: Tone::Trouble, text: reason }),
-        FromEngine::Welcome { .. } | FromEngine::Reply { .. } => {}
+        // A farewell comes again as the reason of the lost connection, and goes with it.
+        FromEngine::Bye { .. } | FromEngine::Welcome { .. } | FromEngine::Reply { .. } => {}
     }
 }
 
