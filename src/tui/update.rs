@@ -117,6 +117,11 @@ fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Request>) {
             }
             model.state.apply(&envelope);
             let over = matches!(envelope.event, Event::RunFinished { .. } | Event::RunHeld { .. });
+            // What a key led to is old news once the run has come further.
+            let further = over || matches!(envelope.event, Event::StepFinished { .. });
+            if further && model.news.as_ref().is_some_and(|news| news.tone == Tone::Done) {
+                model.news = None;
+            }
             if over && !model.attention {
                 requests.push(Request::Bell);
             }
@@ -125,8 +130,8 @@ fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Request>) {
             }
         }
         FromEngine::Present { viewers } => model.viewers = viewers,
-        FromEngine::Bye { reason } => model.news = Some(News { tone: Tone::Trouble, text: reason }),
-        FromEngine::Welcome { .. } | FromEngine::Reply { .. } => {}
+        // A farewell comes again as the reason of the lost connection, and goes with it.
+        FromEngine::Bye { .. } | FromEngine::Welcome { .. } | FromEngine::Reply { .. } => {}
     }
 }
 
