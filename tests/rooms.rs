@@ -35,11 +35,13 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 
 /// Every `crate::room` and `crate::room::inner` that a source names outside of comments.
 fn named_rooms(source: &str) -> BTreeSet<String> {
-    let code = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code =
+        source.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut rooms = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
-        let path: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
+        let path: String =
+            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
         let mut parts = path.split("::");
         if let Some(room) = parts.next() {
             let inner = parts.next().unwrap_or_default();
@@ -59,7 +61,8 @@ fn every_room_uses_only_what_the_map_allows() {
             for named in named_rooms(&source) {
                 let (other, _) = named.split_once("::").unwrap();
                 let is_room = root.join(other).is_dir();
-                if is_room && other != room && !may_use.contains(&other) && !may_use.contains(&named.as_str()) {
+                if is_room && other != room && !may_use.contains(&other) && !may_use.contains(&named.as_str())
+                {
                     trespasses.push(format!("{} uses {named}", path.strip_prefix(&root).unwrap().display()));
                 }
             }
@@ -71,7 +74,8 @@ fn every_room_uses_only_what_the_map_allows() {
 #[test]
 fn the_domain_reads_no_clock_and_touches_nothing() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain");
-    let forbidden = ["std::fs", "std::net", "std::process", "std::env", "SystemTime", "Instant", "tokio", "rusqlite"];
+    let forbidden =
+        ["std::fs", "std::net", "std::process", "std::env", "SystemTime", "Instant", "tokio", "rusqlite"];
     for path in sources(&root) {
         let source = std::fs::read_to_string(&path).unwrap();
         let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();

@@ -95,8 +95,8 @@ pub(super) fn run(invocation: &mut Invocation, detached: bool) -> Result<u8, Fai
         Failure::new(Sort::Unclear, format!("The runtime cannot be set up: {error}."), "")
     })?;
     let idle = detached.then_some(serve::IDLE);
-    runtime.block_on(serve::serve(layout, idle)).map_err(|error| {
-        Failure::new(Sort::Unreachable, format!("The engine cannot run: {error:#}."), "")
-    })?;
+    runtime
+        .block_on(serve::serve(layout, idle))
+        .map_err(|error| Failure::new(Sort::Unreachable, format!("The engine cannot run: {error:#}."), ""))?;
     Ok(0)
 }

@@ -12,13 +12,13 @@ use crate::domain::command::{Command, Refusal, RefusalKind};
 use crate::domain::decide::{Input, decide};
 use crate::domain::effect::{Effect, Outcome};
 use crate::domain::event::{Envelope, Event};
-use crate::domain::ids::{Actor, AttemptKey};
+use crate::domain::ids::Actor;
 use crate::domain::query::Query;
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
 use crate::domain::watch::Watch;
-use crate::store::ballast;
 use crate::store::StoreError;
+use crate::store::ballast;
 use crate::store::journal::Journal;
 use crate::store::layout::Layout;
 use crate::store::retention;
@@ -260,17 +260,6 @@ impl Engine {
     /// Starts what is due and not under way, stops what is under way and no longer due.
     pub(super) fn reconcile(&mut self) {
         let due = self.state.pending();
-        let gone: Vec<AttemptKey> = self
-            .in_flight
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Attempt { key } if !due.contains(effect) => Some(key.clone()),
-                _ => None,
-            })
-            .collect();
-        for key in gone {
-            log(&format!("{key} is no longer waited for"));
-        }
         self.in_flight.retain(|effect| due.contains(effect));
         for effect in due {
             if self.in_flight.insert(effect.clone()) {

@@ -94,7 +94,8 @@ fn engine_trouble(key: &AttemptKey, error: &anyhow::Error) -> Cause {
         summary: format!("{} could not be started", key.step),
         expected: "a worker process for the step".to_owned(),
         measured: format!("{error:#}"),
-        cure: "See that the disk has room and that the state directory is yours, then retry the step.".to_owned(),
+        cure: "See that the disk has room and that the state directory is yours, then retry the step."
+            .to_owned(),
         ..Cause::default()
     }
 }

@@ -46,7 +46,12 @@ fn failed(message: impl Into<String>) -> Reply {
 }
 
 /// Answers what can be answered at once, or says what is to be asked.
-pub(super) fn at_once(state: &State, layout: &Layout, journal: &Journal, query: Query) -> Result<Reply, Later> {
+pub(super) fn at_once(
+    state: &State,
+    layout: &Layout,
+    journal: &Journal,
+    query: Query,
+) -> Result<Reply, Later> {
     Ok(match query {
         Query::Commits { limit } => return Err(Later::Commits(limit)),
         Query::Resolve { revision } => return Err(Later::Resolve(revision)),
@@ -58,7 +63,9 @@ pub(super) fn at_once(state: &State, layout: &Layout, journal: &Journal, query: 
         Query::History { limit } => {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let runs = state.runs.iter().rev().take(limit);
-            answered(Answer::History { runs: runs.map(|(number, run)| summary(state, *number, run)).collect() })
+            answered(Answer::History {
+                runs: runs.map(|(number, run)| summary(state, *number, run)).collect(),
+            })
         }
         Query::Journal { run, after, limit } => {
             let limit = limit.min(MOST_ROWS);
@@ -88,7 +95,9 @@ fn kept(state: &State, run: RunId, step: &StepId) -> Reply {
     let kept = state.steps(Owner::Run(run)).into_iter().find(|(known, _)| &known.id == step);
     match kept.and_then(|(_, state)| state.output.kept.clone()) {
         Some(kept) if std::path::Path::new(&kept.directory).is_dir() => answered(Answer::Kept { kept }),
-        Some(_) => failed(format!("The directory of {step} in run {run} was let go: only newer runs keep theirs.")),
+        Some(_) => {
+            failed(format!("The directory of {step} in run {run} was let go: only newer runs keep theirs."))
+        }
         None => failed(format!("Run {run} kept no directory of {step}: only a step that failed keeps one.")),
     }
 }

@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -60,13 +61,8 @@ const SETTINGS: &[&str] = &[
 ];
 
 /// Variables of the caller that git may see: they say where configuration is, not what is worked on.
-const KEPT: &[&str] = &[
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-    "GIT_CONFIG_COUNT",
-    "GIT_EXEC_PATH",
-];
+const KEPT: &[&str] =
+    &["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT", "GIT_EXEC_PATH"];
 
 /// Where git works.
 #[derive(Debug, Clone)]
@@ -173,8 +169,9 @@ pub(super) struct Running {
     timeout: Duration,
     /// Dropped when the child has ended; the watch then ends too.
     ended: Option<mpsc::Sender<()>>,
-    /// Gives whether the time was up.
-    watch: Option<JoinHandle<bool>>,
+    watch: Option<JoinHandle<()>>,
+    /// Whether the time was up; true before the child is stopped for it.
+    up: Arc<AtomicBool>,
     said: Option<JoinHandle<Vec<u8>>>,
     output: Option<ChildStdout>,
 }
@@ -188,17 +185,27 @@ impl Running {
         })?;
         let (ended, end) = mpsc::channel::<()>();
         let group = Pid::from_raw(child.id().cast_signed());
+        let up = Arc::new(AtomicBool::new(false));
+        let said_up = Arc::clone(&up);
         let watch = std::thread::spawn(move || {
-            let up = end.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout);
-            if up {
+            if end.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout) {
+                said_up.store(true, Ordering::SeqCst);
                 let _ = killpg(group, Signal::SIGKILL);
             }
-            up
         });
         let errors = child.stderr.take();
         let said = std::thread::spawn(move || errors.map(keep_end).unwrap_or_default());
         let output = child.stdout.take();
-        Ok(Self { child, what, timeout, ended: Some(ended), watch: Some(watch), said: Some(said), output })
+        Ok(Self {
+            child,
+            what,
+            timeout,
+            ended: Some(ended),
+            watch: Some(watch),
+            up,
+            said: Some(said),
+            output,
+        })
     }
 
     /// Its standard output.
@@ -222,26 +229,34 @@ impl Running {
         }
     }
 
+    /// The error to give when its time was up: its output then ended early for that reason.
+    pub(super) fn over_time(&self) -> Option<GitError> {
+        let up = self.up.load(Ordering::SeqCst);
+        up.then(|| GitError::TimedOut { what: self.what.clone(), after: self.timeout })
+    }
+
     /// Waits for its end: whether it ended well, the end of its standard error, its subcommand.
     pub(super) fn finish(mut self) -> Result<(bool, String, String), GitError> {
         drop(self.output.take());
-        let (ok, up, said) = self.end();
-        let what = std::mem::take(&mut self.what);
-        if up {
-            return Err(GitError::TimedOut { what, after: self.timeout });
+        let (ok, said) = self.end();
+        if let Some(error) = self.over_time() {
+            return Err(error);
         }
+        let what = std::mem::take(&mut self.what);
         Ok((ok, one_line(&said), what))
     }
 
-    fn end(&mut self) -> (bool, bool, Vec<u8>) {
+    fn end(&mut self) -> (bool, Vec<u8>) {
         // Not reaped yet, so that the watch cannot signal a process of another that got the same number.
         let pid = Pid::from_raw(self.child.id().cast_signed());
-        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(nix::errno::Errno::EINTR) {}
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+            == Err(nix::errno::Errno::EINTR)
+        {}
         drop(self.ended.take());
-        let up = self.watch.take().is_some_and(|watch| watch.join().unwrap_or(false));
+        let _ = self.watch.take().map(JoinHandle::join);
         let ok = self.child.wait().is_ok_and(|status| status.success());
         let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
-        (ok, up, said)
+        (ok, said)
     }
 }
 
@@ -276,7 +291,8 @@ fn one_line(bytes: &[u8]) -> String {
     let mut sanitiser = Sanitiser::new();
     let mut lines = sanitiser.push(bytes);
     lines.extend(sanitiser.finish());
-    let lines: Vec<String> = lines.iter().map(|line| plain(line).trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<String> =
+        lines.iter().map(|line| plain(line).trim().to_owned()).filter(|line| !line.is_empty()).collect();
     if lines.is_empty() { "it did not say why".to_owned() } else { lines.join("; ") }
 }
 

@@ -49,7 +49,9 @@ pub enum GitError {
         root: String,
     },
     /// A path in a commit that must not be written.
-    #[error("the commit has a file “{path}”, which would be written outside of its directory: nothing was written there")]
+    #[error(
+        "the commit has a file “{path}”, which would be written outside of its directory: nothing was written there"
+    )]
     HostilePath {
         /// The path, printable.
         path: String,

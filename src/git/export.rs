@@ -70,7 +70,8 @@ pub(super) fn export(
         return Err(GitError::io(destination, "written")(full));
     }
     // The author date on every file: what is derived from it (bytecode) is the same in every build.
-    let written = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(commit.authored.0).unwrap_or(0));
+    let written =
+        SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(commit.authored.0).unwrap_or(0));
     let mut noticed = Noticed::default();
     let mut links: BTreeMap<&Path, Vec<u8>> = BTreeMap::new();
     let objects = wanted.iter().filter(|(_, _, entry)| entry.kind != Kind::Submodule);
@@ -128,9 +129,8 @@ pub(super) fn normal(root: &str) -> String {
 
 /// Whether a path stays inside of where it is written, and does not make a repository there.
 fn is_harmless(path: &Path) -> bool {
-    path.components().all(|component| {
-        matches!(component, Component::Normal(name) if !name.eq_ignore_ascii_case(".git"))
-    })
+    path.components()
+        .all(|component| matches!(component, Component::Normal(name) if !name.eq_ignore_ascii_case(".git")))
 }
 
 /// Makes a directory (0755) and those above it up to the destination.
@@ -151,9 +151,16 @@ fn directory(path: &Path, destination: &Path) -> Result<(), GitError> {
 }
 
 /// Writes one file; says whether it is an LFS pointer.
-fn file(blobs: &mut Blobs, object: &str, target: &Path, mode: u32, written: SystemTime) -> Result<bool, GitError> {
+fn file(
+    blobs: &mut Blobs,
+    object: &str,
+    target: &Path,
+    mode: u32,
+    written: SystemTime,
+) -> Result<bool, GitError> {
     let failed = || GitError::io(target, "written");
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(target).map_err(failed())?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(target).map_err(failed())?;
     let mut begin: Vec<u8> = Vec::new();
     let size = take(blobs, object, |chunk| {
         let missing = LFS_POINTER.len().saturating_sub(begin.len()).min(chunk.len());
@@ -182,7 +189,9 @@ fn attributes(tree: &Tree, root: &str, noticed: &mut Noticed) -> Result<(), GitE
         .map(|(path, _)| path)
         .filter(|path| path.file_name().is_some_and(|name| name == ".gitattributes"))
         // Those of the directories above hold for the directory too.
-        .filter(|path| path.starts_with(root) || path.parent().is_some_and(|above| Path::new(root).starts_with(above)))
+        .filter(|path| {
+            path.starts_with(root) || path.parent().is_some_and(|above| Path::new(root).starts_with(above))
+        })
         .map(Path::to_owned)
         .collect();
     for path in files {

@@ -117,7 +117,8 @@ pub(super) fn commits(
 fn children_first(commits: Vec<CommitFacts>, parents: &[Vec<CommitId>]) -> Vec<CommitFacts> {
     let places: BTreeMap<CommitId, usize> =
         commits.iter().enumerate().map(|(place, commit)| (commit.id.clone(), place)).collect();
-    let above = |place: usize| parents.get(place).into_iter().flatten().filter_map(|parent| places.get(parent));
+    let above =
+        |place: usize| parents.get(place).into_iter().flatten().filter_map(|parent| places.get(parent));
     let mut children = vec![0_usize; commits.len()];
     for place in 0..commits.len() {
         for parent in above(place) {
@@ -127,7 +128,8 @@ fn children_first(commits: Vec<CommitFacts>, parents: &[Vec<CommitId>]) -> Vec<C
         }
     }
     let mut commits: Vec<Option<CommitFacts>> = commits.into_iter().map(Some).collect();
-    let mut ready: BTreeSet<usize> = (0..commits.len()).filter(|place| children.get(*place) == Some(&0)).collect();
+    let mut ready: BTreeSet<usize> =
+        (0..commits.len()).filter(|place| children.get(*place) == Some(&0)).collect();
     let mut ordered = Vec::with_capacity(commits.len());
     while let Some(place) = ready.pop_first() {
         ordered.extend(commits.get_mut(place).and_then(Option::take));
@@ -151,7 +153,10 @@ pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
         .filter_map(|name| {
             let lower = name.to_lowercase();
             let last = lower.rsplit('/').next().unwrap_or(&lower);
-            let distance = if lower == wanted_lower || last == wanted_lower || last.trim_start_matches('v') == wanted_lower {
+            let distance = if lower == wanted_lower
+                || last == wanted_lower
+                || last.trim_start_matches('v') == wanted_lower
+            {
                 0
             } else {
                 distance(&wanted_lower, &lower)

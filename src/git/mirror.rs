@@ -14,6 +14,9 @@ use crate::domain::command::CommitFacts;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::CommitId;
 
+/// Commits of one date that a log's cut may fall into.
+const SLACK: u32 = 64;
+
 /// A mirror. Nothing in it is ever removed but names: a commit that was released stays.
 #[derive(Debug, Clone)]
 pub struct Mirror {
@@ -141,13 +144,16 @@ impl Mirror {
     /// What git says.
     pub fn log(&self, limit: u32) -> Result<Vec<CommitFacts>, GitError> {
         let references = facts::references(&self.place)?;
-        let count = format!("--max-count={limit}");
+        // A few more than wanted: among commits of one date, git's cut may fall between a child and its parent.
+        let count = format!("--max-count={}", limit.saturating_add(SLACK));
         let mut arguments = vec![count.as_str(), "--branches", "--tags", "--remotes"];
         if references.iter().any(|reference| reference.full == HEAD) {
             arguments.push(HEAD);
         }
         arguments.push("--");
-        facts::commits(&self.place, &references, &arguments)
+        let mut commits = facts::commits(&self.place, &references, &arguments)?;
+        commits.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(commits)
     }
 
     /// Where a branch is; a remote-tracking one (`origin/main`) where there is no branch of that name. `None`
@@ -224,8 +230,12 @@ impl Mirror {
         let format = ask(&repository, QUESTION, ["rev-parse", "--show-object-format"])?.word()?;
         let format = format!("--object-format={format}");
         // No template: it may carry hooks and attributes.
-        ask(&self.place, QUESTION, ["init", "--quiet", "--bare", "--template=", "--initial-branch=towpath", &format])?
-            .success()?;
+        ask(
+            &self.place,
+            QUESTION,
+            ["init", "--quiet", "--bare", "--template=", "--initial-branch=towpath", &format],
+        )?
+        .success()?;
         Ok(())
     }
 
@@ -260,7 +270,8 @@ impl Mirror {
             return answer.word().map(|word| Some(CommitId(word)));
         }
         if answer.said.contains("ambiguous") && revision.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            let all = ask(&self.place, QUESTION, ["rev-parse".to_owned(), format!("--disambiguate={revision}")])?;
+            let all =
+                ask(&self.place, QUESTION, ["rev-parse".to_owned(), format!("--disambiguate={revision}")])?;
             let all = all.word()?;
             let mut candidates: Vec<String> = Vec::new();
             for name in all.split_whitespace() {
@@ -275,12 +286,15 @@ impl Mirror {
     }
 
     fn facts(&self, commit: &CommitId, references: &[Reference]) -> Result<CommitFacts, GitError> {
-        let found =
-            facts::commits(&self.place, references, &["--max-count=1", "--end-of-options", commit.as_str(), "--"])?;
-        found.into_iter().next().ok_or_else(|| GitError::UnknownRevision {
-            revision: commit.to_string(),
-            nearest: None,
-        })
+        let found = facts::commits(
+            &self.place,
+            references,
+            &["--max-count=1", "--end-of-options", commit.as_str(), "--"],
+        )?;
+        found
+            .into_iter()
+            .next()
+            .ok_or_else(|| GitError::UnknownRevision { revision: commit.to_string(), nearest: None })
     }
 
     fn object(&self, name: &str) -> Result<String, GitError> {

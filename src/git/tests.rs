@@ -28,7 +28,14 @@ impl Bench {
     fn git_in(directory: &Path, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .current_dir(directory)
-            .args(["-c", "user.name=Marta", "-c", "user.email=marta@example.com", "-c", "commit.gpgSign=false"])
+            .args([
+                "-c",
+                "user.name=Marta",
+                "-c",
+                "user.email=marta@example.com",
+                "-c",
+                "commit.gpgSign=false",
+            ])
             .args(["-c", "protocol.file.allow=always", "-c", "core.hooksPath=/dev/null"])
             .args(arguments)
             .env("GIT_AUTHOR_DATE", "2026-01-02T03:04:05Z")
@@ -89,7 +96,12 @@ fn a_repository_is_found_from_inside() {
     assert!(matches!(discover(&bench.repository.join(".git")), Err(GitError::NoRepository { .. })));
     assert!(matches!(discover(&bench.path("missing")), Err(GitError::Io { .. })));
     // A linked worktree can be mirrored too: with its own HEAD.
-    let own = { fs::write(worktree.join("y"), b"y").unwrap(); Bench::git_in(&worktree, &["add", "-A"]); Bench::git_in(&worktree, &["commit", "-q", "-m", "There"]); Bench::git_in(&worktree, &["rev-parse", "HEAD"]) };
+    let own = {
+        fs::write(worktree.join("y"), b"y").unwrap();
+        Bench::git_in(&worktree, &["add", "-A"]);
+        Bench::git_in(&worktree, &["commit", "-q", "-m", "There"]);
+        Bench::git_in(&worktree, &["rev-parse", "HEAD"])
+    };
     let mirror = Mirror::open(&worktree, &bench.path("worktree.git")).unwrap();
     assert_eq!(mirror.update().unwrap().head, Some(CommitId(own)));
     assert_eq!(mirror.resolve("HEAD").unwrap().subject, "There");
@@ -256,6 +268,23 @@ fn a_shallow_repository_is_said_and_later_made_whole() {
 }
 
 #[test]
+fn a_partial_clone_is_said() {
+    let bench = Bench::new();
+    bench.file("old", b"only in the past");
+    bench.commit("One");
+    fs::remove_file(bench.repository.join("old")).unwrap();
+    bench.commit("Two");
+    bench.git(&["config", "uploadpack.allowFilter", "true"]);
+    let clone = bench.path("clone");
+    let url = format!("file://{}", bench.repository.display());
+    let clone_to = clone.to_str().unwrap();
+    Bench::git_in(bench.directory.path(), &["clone", "-q", "--filter=blob:none", &url, clone_to]);
+    let mirror = Mirror::open(&clone, &bench.path("mirror.git")).unwrap();
+    let error = mirror.update().unwrap_err().to_string();
+    assert!(error.contains("your repository is a partial clone"), "{error}");
+}
+
+#[test]
 fn nothing_of_the_users_configuration_runs() {
     let bench = Bench::new();
     let canary = bench.path("canary");
@@ -264,7 +293,15 @@ fn nothing_of_the_users_configuration_runs() {
     fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
     let hooks = bench.path("hooks");
     fs::create_dir(&hooks).unwrap();
-    for hook in ["post-checkout", "reference-transaction", "post-rewrite", "pre-auto-gc", "fsmonitor-watchman", "update", "post-update"] {
+    for hook in [
+        "post-checkout",
+        "reference-transaction",
+        "post-rewrite",
+        "pre-auto-gc",
+        "fsmonitor-watchman",
+        "update",
+        "post-update",
+    ] {
         symlink(&run, hooks.join(hook)).unwrap();
     }
     bench.file("a.txt", b"$Id$ \r\nraw\n");
@@ -302,7 +339,11 @@ fn nothing_of_the_users_configuration_runs() {
     assert_eq!(mirror.log(5).unwrap().len(), 1);
     let out = bench.path("out");
     mirror.export(&commit, ".", &out).unwrap();
-    assert_eq!(fs::read(out.join("a.txt")).unwrap(), b"$Id$ \nraw\n", "as committed: neither filtered nor expanded");
+    assert_eq!(
+        fs::read(out.join("a.txt")).unwrap(),
+        b"$Id$ \nraw\n",
+        "as committed: neither filtered nor expanded"
+    );
     assert_eq!(mirror.tree(&commit).unwrap().read("a.txt").unwrap().unwrap(), b"$Id$ \nraw\n");
     assert!(!canary.exists(), "something of the configuration ran");
 }
@@ -319,7 +360,10 @@ fn an_export_is_exactly_the_commit() {
     bench.file("empty", b"");
     bench.file("version.py", b"V = '$Format:%H$'\n");
     bench.file("docs/guide.md", b"kept");
-    bench.file(".gitattributes", b"docs export-ignore\nversion.py export-subst\n# x export-ignore\n*.bin filter=lfs\n");
+    bench.file(
+        ".gitattributes",
+        b"docs export-ignore\nversion.py export-subst\n# x export-ignore\n*.bin filter=lfs\n",
+    );
     bench.file("big.bin", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n");
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
     bench.file("large.dat", &large);
@@ -341,7 +385,10 @@ fn an_export_is_exactly_the_commit() {
             Kind::Submodule => assert!(kind.is_dir() && fs::read_dir(&target).unwrap().next().is_none()),
             Kind::Link => assert!(kind.is_symlink()),
             Kind::File | Kind::Executable => {
-                let hash = Bench::git_in(&bench.repository, &["hash-object", "--no-filters", target.to_str().unwrap()]);
+                let hash = Bench::git_in(
+                    &bench.repository,
+                    &["hash-object", "--no-filters", target.to_str().unwrap()],
+                );
                 assert_eq!(hash, entry.object, "{}", path.display());
                 let mode = if entry.kind == Kind::Executable { 0o755 } else { 0o644 };
                 assert_eq!(kind.permissions().mode() & 0o777, mode);
@@ -350,7 +397,10 @@ fn an_export_is_exactly_the_commit() {
     }
     assert_eq!(exported.files, tree.entries().count() as u64 - 1);
     let ids: Vec<&str> = exported.notices.iter().map(|finding| finding.id.as_str()).collect();
-    assert_eq!(ids, ["GIT-SUBMODULE", "GIT-LFS", "GIT-LINK-OUTSIDE", "GIT-EXPORT-IGNORE", "GIT-EXPORT-SUBST"]);
+    assert_eq!(
+        ids,
+        ["GIT-SUBMODULE", "GIT-LFS", "GIT-LINK-OUTSIDE", "GIT-EXPORT-IGNORE", "GIT-EXPORT-SUBST"]
+    );
     assert_eq!(exported.notices[1].title, "Files are Git LFS pointers, not their content: big.bin.");
     assert_eq!(tree.kind("vendor/inner"), Some(Kind::Submodule));
     assert_eq!(tree.kind("link"), Some(Kind::Link));
@@ -380,7 +430,8 @@ fn a_hostile_tree_writes_nothing_outside() {
     let blob = bench.git(&["rev-parse", "HEAD:x"]);
     for name in ["..", ".git"] {
         // `git mktree` refuses such names; a broken program does not.
-        let raw: Vec<u8> = (0..20).map(|at| u8::from_str_radix(&blob[at * 2..at * 2 + 2], 16).unwrap()).collect();
+        let raw: Vec<u8> =
+            (0..20).map(|at| u8::from_str_radix(&blob[at * 2..at * 2 + 2], 16).unwrap()).collect();
         let mut object = format!("100644 {name}\0").into_bytes();
         object.extend(raw);
         let mut write = Command::new("git")
@@ -404,7 +455,13 @@ fn a_hostile_tree_writes_nothing_outside() {
 #[test]
 fn words_of_a_commit_are_made_harmless() {
     let bench = Bench::new();
-    bench.git(&["commit", "-q", "--allow-empty", "-m", "\u{1b}]0;pwned\u{7}Fix\u{1b}[31m \u{202e}tax\u{1b}[2J"]);
+    bench.git(&[
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "\u{1b}]0;pwned\u{7}Fix\u{1b}[31m \u{202e}tax\u{1b}[2J",
+    ]);
     let facts = bench.mirror().resolve("main").unwrap();
     assert_eq!(facts.subject, "Fix tax");
     let error = bench.mirror().resolve("\u{1b}[31mno").unwrap_err().to_string();
@@ -423,4 +480,10 @@ fn what_does_not_end_is_stopped() {
     wait.stdin(Stdio::piped());
     let running = command::Running::start(wait, Duration::from_millis(50)).unwrap();
     assert!(matches!(running.finish(), Err(GitError::TimedOut { what, .. }) if what == "cat-file"));
+    // And when it is the output that is waited for.
+    let mut wait = command::git(&place, ["cat-file", "--batch"]);
+    wait.stdin(Stdio::piped());
+    let mut running = command::Running::start(wait, Duration::from_millis(50)).unwrap();
+    std::io::copy(&mut running.output(), &mut std::io::sink()).unwrap();
+    assert!(matches!(running.over_time(), Some(GitError::TimedOut { .. })));
 }

@@ -48,7 +48,11 @@ pub struct Tree {
 
 impl Tree {
     pub(super) fn read_from(place: &Place, commit: &CommitId) -> Result<Self, GitError> {
-        let answer = ask(place, QUESTION, ["ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit.as_str()])?;
+        let answer = ask(
+            place,
+            QUESTION,
+            ["ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit.as_str()],
+        )?;
         if !answer.ok && answer.said.contains("Not a valid object name") {
             return Err(GitError::UnknownRevision { revision: commit.to_string(), nearest: None });
         }
@@ -177,11 +181,12 @@ impl Blobs {
     /// The size of the next object, which must be this one. Its content has to be taken with [`Blobs::copy`].
     pub(super) fn next(&mut self, object: &str) -> Result<u64, GitError> {
         let mut head = String::new();
-        (&mut self.output).take(256).read_line(&mut head).map_err(|error| broken(error.to_string()))?;
+        let read = (&mut self.output).take(256).read_line(&mut head);
+        read.map_err(|error| self.broken(error.to_string()))?;
         let mut words = head.split_whitespace();
         match (words.next(), words.next(), words.next().map(str::parse)) {
             (Some(name), Some("blob"), Some(Ok(size))) if name == object => Ok(size),
-            _ => Err(broken(format!("object {object} cannot be read ({})", head.trim()))),
+            _ => Err(self.broken(format!("object {object} cannot be read ({})", head.trim()))),
         }
     }
 
@@ -195,7 +200,7 @@ impl Blobs {
         while left > 0 {
             let chunk = self.output.fill_buf().map_err(|error| broken(error.to_string()))?;
             if chunk.is_empty() {
-                return Err(broken("an object ended early".to_owned()));
+                return Err(self.broken("an object ended early".to_owned()));
             }
             let length = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
             each(chunk.get(..length).unwrap_or_default())?;
@@ -204,7 +209,12 @@ impl Blobs {
         }
         // The line end after every object.
         let mut end = [0];
-        self.output.read_exact(&mut end).map_err(|error| broken(error.to_string()))
+        self.output.read_exact(&mut end).map_err(|error| self.broken(error.to_string()))
+    }
+
+    /// Why the output is not what it should be.
+    fn broken(&self, said: String) -> GitError {
+        self.running.over_time().unwrap_or_else(|| broken(said))
     }
 
     pub(super) fn finish(self) -> Result<(), GitError> {

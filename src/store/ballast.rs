@@ -27,7 +27,7 @@ pub fn ensure(path: &Path, bytes: u64) -> Result<(), StoreError> {
 }
 
 fn write(path: &Path, bytes: u64) -> std::io::Result<()> {
-    const CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
+    static CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut left = bytes;
     while left > 0 {

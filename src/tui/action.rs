@@ -136,38 +136,171 @@ const fn entry(
 
 /// Every action, in the order in which it is shown.
 pub const ACTIONS: &[Entry] = &[
-    entry(Action::Up, &[named(KeyCode::Up), key('k')], BOTH, "step", "Select the step above; in a log, scroll up.", true),
-    entry(Action::Down, &[named(KeyCode::Down), key('j')], BOTH, "down", "Select the step below; in a log, scroll down.", false),
-    entry(Action::OpenLog, &[named(KeyCode::Enter), named(KeyCode::Right), named(KeyCode::Tab)], STEPS, "log", "Go to the selected step's log.", true),
-    entry(Action::Back, &[named(KeyCode::Esc), named(KeyCode::Left), named(KeyCode::BackTab)], BOTH, "back", "Go back from the log or the page to the steps.", true),
-    entry(Action::StartCommit, &[], STEPS, "start", "Start a run for the selected commit, where there is no run yet.", true),
-    entry(Action::NewRun, &[key('n')], STEPS, "new run", "Pick a commit or a tag and start a run for it.", true),
+    entry(
+        Action::Up,
+        &[named(KeyCode::Up), key('k')],
+        BOTH,
+        "step",
+        "Select the step above; in a log, scroll up.",
+        true,
+    ),
+    entry(
+        Action::Down,
+        &[named(KeyCode::Down), key('j')],
+        BOTH,
+        "down",
+        "Select the step below; in a log, scroll down.",
+        false,
+    ),
+    entry(
+        Action::OpenLog,
+        &[named(KeyCode::Enter), named(KeyCode::Right), named(KeyCode::Tab)],
+        STEPS,
+        "log",
+        "Go to the selected step's log.",
+        true,
+    ),
+    entry(
+        Action::Back,
+        &[named(KeyCode::Esc), named(KeyCode::Left), named(KeyCode::BackTab)],
+        BOTH,
+        "back",
+        "Go back from the log or the page to the steps.",
+        true,
+    ),
+    entry(
+        Action::StartCommit,
+        &[],
+        STEPS,
+        "start",
+        "Start a run for the selected commit, where there is no run yet.",
+        true,
+    ),
+    entry(
+        Action::NewRun,
+        &[key('n')],
+        STEPS,
+        "new run",
+        "Pick a commit or a tag and start a run for it.",
+        true,
+    ),
     entry(Action::Cancel, &[key('x')], BOTH, "cancel", "Cancel the run: between steps, or at once.", true),
-    entry(Action::Retry, &[key('r')], BOTH, "retry", "Try the selected step once more; the run goes on from there.", true),
-    entry(Action::Shell, &[key('s')], BOTH, "shell", "Open a shell in the failed step's kept directory and environment.", true),
-    entry(Action::Acknowledge, &[key('a')], BOTH, "acknowledge", "Say that an inconclusive check is acceptable, and why.", true),
+    entry(
+        Action::Retry,
+        &[key('r')],
+        BOTH,
+        "retry",
+        "Try the selected step once more; the run goes on from there.",
+        true,
+    ),
+    entry(
+        Action::Shell,
+        &[key('s')],
+        BOTH,
+        "shell",
+        "Open a shell in the failed step's kept directory and environment.",
+        true,
+    ),
+    entry(
+        Action::Acknowledge,
+        &[key('a')],
+        BOTH,
+        "acknowledge",
+        "Say that an inconclusive check is acceptable, and why.",
+        true,
+    ),
     entry(Action::Search, &[key('/')], BOTH, "search", "Search the log as you type.", true),
     entry(Action::NextHit, &[key('n')], LOG, "next", "Go to the next hit.", true),
     entry(Action::PreviousHit, &[key('N')], LOG, "previous", "Go to the hit before.", false),
-    entry(Action::Follow, &[key('f')], BOTH, "follow", "Keep the log's end in sight; scrolling up stops it.", true),
+    entry(
+        Action::Follow,
+        &[key('f')],
+        BOTH,
+        "follow",
+        "Keep the log's end in sight; scrolling up stops it.",
+        true,
+    ),
     entry(Action::Wrap, &[key('w')], BOTH, "wrap", "Fold the log's long lines, or cut them.", true),
     entry(Action::Times, &[key('t')], BOTH, "times", "Show when each line of the log was written.", true),
     entry(Action::Copy, &[key('y')], LOG, "copy", "Copy the log's lines in sight to the clipboard.", true),
-    entry(Action::Findings, &[key('o')], BOTH, "findings", "List what this run noticed, and what to do about it.", true),
+    entry(
+        Action::Findings,
+        &[key('o')],
+        BOTH,
+        "findings",
+        "List what this run noticed, and what to do about it.",
+        true,
+    ),
     entry(Action::OlderRun, &[key('[')], BOTH, "older run", "Look at the run before this one.", false),
     entry(Action::NewerRun, &[key(']')], BOTH, "newer run", "Look at the run after this one.", false),
     entry(Action::Runs, &[key('u')], BOTH, "runs", "List the runs and look at one of them.", true),
     entry(Action::Live, &[key('.')], BOTH, "live", "Look at whatever runs, wherever it goes.", false),
-    entry(Action::PageUp, &[named(KeyCode::PageUp), control('b')], BOTH, "page up", "Scroll the log a page up.", false),
-    entry(Action::PageDown, &[named(KeyCode::PageDown), control('f'), key(' ')], BOTH, "page down", "Scroll the log a page down.", false),
-    entry(Action::First, &[key('g'), named(KeyCode::Home)], BOTH, "first", "Go to the first step; in a log, to its first line.", false),
-    entry(Action::Last, &[key('G'), named(KeyCode::End)], BOTH, "last", "Go to the last step; in a log, to its end, and follow.", false),
-    entry(Action::Reconnect, &[control('r')], BOTH, "reconnect", "Try to reach the engine now instead of waiting.", false),
+    entry(
+        Action::PageUp,
+        &[named(KeyCode::PageUp), control('b')],
+        BOTH,
+        "page up",
+        "Scroll the log a page up.",
+        false,
+    ),
+    entry(
+        Action::PageDown,
+        &[named(KeyCode::PageDown), control('f'), key(' ')],
+        BOTH,
+        "page down",
+        "Scroll the log a page down.",
+        false,
+    ),
+    entry(
+        Action::First,
+        &[key('g'), named(KeyCode::Home)],
+        BOTH,
+        "first",
+        "Go to the first step; in a log, to its first line.",
+        false,
+    ),
+    entry(
+        Action::Last,
+        &[key('G'), named(KeyCode::End)],
+        BOTH,
+        "last",
+        "Go to the last step; in a log, to its end, and follow.",
+        false,
+    ),
+    entry(
+        Action::Reconnect,
+        &[control('r')],
+        BOTH,
+        "reconnect",
+        "Try to reach the engine now instead of waiting.",
+        false,
+    ),
     entry(Action::Redraw, &[control('l')], BOTH, "redraw", "Draw everything anew.", false),
-    entry(Action::Suspend, &[control('z')], BOTH, "suspend", "Step aside as a job of your shell; fg brings the console back.", false),
-    entry(Action::Palette, &[key(':'), control('p')], BOTH, "palette", "Find any of these by its name.", true),
+    entry(
+        Action::Suspend,
+        &[control('z')],
+        BOTH,
+        "suspend",
+        "Step aside as a job of your shell; fg brings the console back.",
+        false,
+    ),
+    entry(
+        Action::Palette,
+        &[key(':'), control('p')],
+        BOTH,
+        "palette",
+        "Find any of these by its name.",
+        true,
+    ),
     entry(Action::Help, &[key('?'), named(KeyCode::F(1))], BOTH, "help", "Show every key.", true),
-    entry(Action::Quit, &[key('q'), control('c')], BOTH, "quit", "Leave the console. A run that is open goes on.", true),
+    entry(
+        Action::Quit,
+        &[key('q'), control('c')],
+        BOTH,
+        "quit",
+        "Leave the console. A run that is open goes on.",
+        true,
+    ),
 ];
 
 impl Action {
@@ -219,7 +352,9 @@ impl Action {
                 linked()?;
                 let (_, at) = step.ok_or("no step")?;
                 match at.phase {
-                    StepPhase::Failed { .. } | StepPhase::Inconclusive { .. } | StepPhase::Cancelled => Ok(()),
+                    StepPhase::Failed { .. } | StepPhase::Inconclusive { .. } | StepPhase::Cancelled => {
+                        Ok(())
+                    }
                     StepPhase::Running | StepPhase::Observing => Err("it runs"),
                     StepPhase::Waiting => Err("it has not run"),
                     StepPhase::Passed => Err("it passed"),
@@ -228,7 +363,10 @@ impl Action {
             }
             Self::Shell => {
                 let (_, at) = step.ok_or("no step")?;
-                need(matches!(at.phase, StepPhase::Failed { .. } | StepPhase::Inconclusive { .. }), "it did not fail")?;
+                need(
+                    matches!(at.phase, StepPhase::Failed { .. } | StepPhase::Inconclusive { .. }),
+                    "it did not fail",
+                )?;
                 need(at.output.kept.is_some(), "nothing was kept")
             }
             Self::Acknowledge => {
@@ -259,7 +397,9 @@ impl Action {
                 need(model.state.runs.range(here..).nth(1).is_some(), "the newest")
             }
             Self::Live => need(model.chosen_run.is_some() || model.chosen_step.is_some(), "it does already"),
-            Self::Back => need(model.focus != Focus::Steps || model.log.hits.is_some(), "nothing to go back from"),
+            Self::Back => {
+                need(model.focus != Focus::Steps || model.log.hits.is_some(), "nothing to go back from")
+            }
             Self::Reconnect => need(model.link != Link::Up, "the engine is here"),
             Self::Up | Self::Down | Self::PageUp | Self::PageDown | Self::First | Self::Last => Ok(()),
             Self::Help | Self::Palette | Self::Redraw | Self::Suspend | Self::Quit => Ok(()),
@@ -372,12 +512,20 @@ mod tests {
             assert!(!entry.name.is_empty(), "{:?} has no name", entry.action);
             assert!(entry.help.len() > 10 && entry.help.ends_with('.'), "{:?} has no help", entry.action);
             assert!(!entry.contexts.is_empty(), "{:?} counts nowhere", entry.action);
-            assert!(!entry.keys.is_empty() || entry.action == Action::StartCommit, "{:?} has no key", entry.action);
+            assert!(
+                !entry.keys.is_empty() || entry.action == Action::StartCommit,
+                "{:?} has no key",
+                entry.action
+            );
             assert!(names.insert(entry.name, entry.action).is_none(), "{} names two actions", entry.name);
             for context in entry.contexts {
                 for key in entry.keys {
                     let before = taken.insert((*context, *key), entry.action);
-                    assert!(before.is_none(), "{key:?} means {before:?} and {:?} in {context:?}", entry.action);
+                    assert!(
+                        before.is_none(),
+                        "{key:?} means {before:?} and {:?} in {context:?}",
+                        entry.action
+                    );
                 }
             }
         }

@@ -155,6 +155,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
             model.commits.at = 0;
         }
         Some(Dialog::Acknowledge { field, .. }) => field.paste(text),
-        Some(Dialog::Help { .. } | Dialog::Runs { .. } | Dialog::Cancel { .. } | Dialog::Findings { .. }) | None => {}
+        Some(Dialog::Help { .. } | Dialog::Runs { .. } | Dialog::Cancel { .. } | Dialog::Findings { .. })
+        | None => {}
     }
 }

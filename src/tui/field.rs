@@ -34,7 +34,9 @@ impl Field {
     pub fn key(&mut self, key: KeyEvent) -> bool {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         // Everything that would make a second line.
-        if matches!(key.code, KeyCode::Enter | KeyCode::Tab) || (control && matches!(key.code, KeyCode::Char('m' | 'j'))) {
+        if matches!(key.code, KeyCode::Enter | KeyCode::Tab)
+            || (control && matches!(key.code, KeyCode::Char('m' | 'j')))
+        {
             return false;
         }
         if control && key.code == KeyCode::Char('u') {

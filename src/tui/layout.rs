@@ -39,8 +39,15 @@ pub(crate) const SMALLEST: (u16, u16) = (40, 10);
 pub(crate) fn regions(model: &Model) -> Regions {
     let (columns, rows) = model.size;
     let none = Rect::default();
-    let blank =
-        Regions { shape: Shape::TooSmall, header: none, runs: none, left: none, right: none, status: none, footer: none };
+    let blank = Regions {
+        shape: Shape::TooSmall,
+        header: none,
+        runs: none,
+        left: none,
+        right: none,
+        status: none,
+        footer: none,
+    };
     if columns < SMALLEST.0 || rows < SMALLEST.1 {
         return blank;
     }
@@ -116,7 +123,9 @@ fn place_footer(model: &Model, columns: u16, lines: u16) -> Vec<Placed> {
         // Too much: the last key that can't act now goes (`?` has it, with its reason), then the last but the
         // three that are always wanted.
         let needless = items.iter().rposition(|item| item.reason.is_some()).or_else(|| {
-            items.iter().rposition(|item| !matches!(item.action, Action::Help | Action::Palette | Action::Quit))
+            items
+                .iter()
+                .rposition(|item| !matches!(item.action, Action::Help | Action::Palette | Action::Quit))
         });
         match needless {
             Some(index) => {

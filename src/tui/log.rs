@@ -324,7 +324,8 @@ mod tests {
     fn hits_go_around() {
         let mut log = LogView { follow: true, ..LogView::default() };
         log.take(0, lines(0..100), 100);
-        log.hits = Some(Hits { query: "x".into(), lines: vec![3, 50, 90], count: 3, complete: true, here: None });
+        log.hits =
+            Some(Hits { query: "x".into(), lines: vec![3, 50, 90], count: 3, complete: true, here: None });
         log.to_hit(1, 20);
         assert_eq!(log.hits.as_ref().and_then(|hits| hits.here), Some(2));
         log.to_hit(1, 20);

@@ -382,9 +382,11 @@ impl Model {
     #[must_use]
     pub fn moves(&self) -> bool {
         matches!(self.link, Link::Lost { .. })
-            || self.state.runs.values().any(|run| {
-                !matches!(run.phase, RunPhase::Ended(_) | RunPhase::Held | RunPhase::Queued)
-            })
+            || self
+                .state
+                .runs
+                .values()
+                .any(|run| !matches!(run.phase, RunPhase::Ended(_) | RunPhase::Held | RunPhase::Queued))
     }
 
     /// What was noticed in the run that is looked at: of the plan, then of each step.

@@ -76,10 +76,9 @@ pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
             let ready = |step: &&(&crate::domain::plan::Step, &crate::domain::state::StepState)| {
                 step.0.needs.iter().try_fold(elapsed, |latest, need| match spans.get(need) {
                     Some(span) => {
-                        let ok = steps
-                            .iter()
-                            .find(|(other, _)| &other.id == need)
-                            .is_some_and(|(_, at)| at.lets_others_start() || at.is_open() || at.phase == StepPhase::Waiting);
+                        let ok = steps.iter().find(|(other, _)| &other.id == need).is_some_and(|(_, at)| {
+                            at.lets_others_start() || at.is_open() || at.phase == StepPhase::Waiting
+                        });
                         ok.then_some(latest.max(span.to))
                     }
                     None => steps

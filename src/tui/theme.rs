@@ -162,7 +162,8 @@ impl Theme {
     pub fn detect(ascii: bool, no_color: bool, look: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| look(name).is_some_and(|value| !value.is_empty());
         let term = look("TERM").unwrap_or_default();
-        let deep = look("COLORTERM").is_some_and(|value| value.contains("truecolor") || value.contains("24bit"));
+        let deep =
+            look("COLORTERM").is_some_and(|value| value.contains("truecolor") || value.contains("24bit"));
         let colours = if no_color || set("NO_COLOR") || term == "dumb" {
             Colours::None
         } else if deep || term.contains("256") || term.contains("direct") {

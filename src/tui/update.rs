@@ -1,6 +1,8 @@
 //! What a message changes, and what it wants done outside. No IO.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{
+    KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 use ratatui::layout::{Position, Rect};
 
 use super::action::{self, Action, Context};
@@ -175,7 +177,9 @@ fn done(command: &Command, queued: Option<RunId>) -> String {
             Some(run) => format!("Run {run} walks {}.", commit.id.short()),
             None => format!("A run was asked for {}.", commit.id.short()),
         },
-        Command::CancelRun { run, now: false } => format!("Run {run} stops when its running steps have ended."),
+        Command::CancelRun { run, now: false } => {
+            format!("Run {run} stops when its running steps have ended.")
+        }
         Command::CancelRun { run, now: true } => format!("Run {run} is being stopped."),
         Command::RetryStep { run, step } => format!("{step} of run {run} is tried again."),
         Command::Acknowledge { run, step, .. } => format!("{step} of run {run} is acknowledged."),

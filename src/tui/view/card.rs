@@ -164,9 +164,10 @@ impl<'m> Card<'m> {
             Work::Exec(exec) => ("", Some(&exec.setting)),
             Work::Build(build) => ("builds the candidate from the commit", Some(&build.setting)),
             Work::Inspect(setting) => ("reads the candidate’s migrations", Some(setting)),
-            Work::MigrateEmpty(exec) => {
-                ("applies every migration to an empty database and starts the application on it", Some(&exec.setting))
-            }
+            Work::MigrateEmpty(exec) => (
+                "applies every migration to an empty database and starts the application on it",
+                Some(&exec.setting),
+            ),
             Work::Fetch(_) => ("brings the artifact to the hosts", None),
             Work::Migrate(_) => ("applies the release’s migrations", None),
             Work::Start(_) => ("starts replicas", None),

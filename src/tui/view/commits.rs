@@ -20,13 +20,13 @@ pub(crate) fn draw_page(model: &Model, area: Rect, buffer: &mut Buffer) {
     let title = [(Role::Strong, "Commits".to_owned()), (Role::Dim, " · no run yet".to_owned())];
     let inside = panel(model, area, true, &title, &[], buffer);
     let mut words = Words::new(&model.theme);
-    words.add(Role::Dim, "Choose a commit; ").add(Role::Accent, "⏎").add(Role::Dim, " walks it through the pipeline.");
+    words
+        .add(Role::Dim, "Choose a commit; ")
+        .add(Role::Accent, "⏎")
+        .add(Role::Dim, " walks it through the pipeline.");
     put(buffer, inside, 0, &words.line());
-    let list = Rect {
-        y: inside.y.saturating_add(HEAD),
-        height: inside.height.saturating_sub(HEAD),
-        ..inside
-    };
+    let list =
+        Rect { y: inside.y.saturating_add(HEAD), height: inside.height.saturating_sub(HEAD), ..inside };
     let rows: Vec<&CommitRow> = model.commits.rows.iter().flatten().collect();
     draw_rows(model, &rows, list, buffer);
 }
@@ -59,7 +59,14 @@ pub(crate) fn draw_rows(model: &Model, rows: &[&CommitRow], area: Rect, buffer: 
     }
 }
 
-fn commit_line(model: &Model, row: &CommitRow, chosen: bool, columns: usize, author: usize, came: usize) -> Line<'static> {
+fn commit_line(
+    model: &Model,
+    row: &CommitRow,
+    chosen: bool,
+    columns: usize,
+    author: usize,
+    came: usize,
+) -> Line<'static> {
     let commit = &row.commit;
     let mut words = Words::new(&model.theme);
     words.add(Role::Accent, commit.id.short()).add(Role::Text, "  ");
@@ -73,14 +80,22 @@ fn commit_line(model: &Model, row: &CommitRow, chosen: bool, columns: usize, aut
     }
     let gap = usize::from(!names.is_empty()) * 2;
     let end = words.columns() + room;
-    words.cut(if chosen { Role::Strong } else { Role::Text }, &commit.subject, room.saturating_sub(width(&names) + gap));
+    words.cut(
+        if chosen { Role::Strong } else { Role::Text },
+        &commit.subject,
+        room.saturating_sub(width(&names) + gap),
+    );
     if !names.is_empty() {
         words.add(Role::Text, "  ").add(Role::Warn, &names);
     }
     words.to(end + 1);
     let (mark, text) = far(row);
     if let Some(mark) = mark {
-        words.add(mark.role(), model.theme.glyph(mark)).cut(Role::Text, &format!(" {text}"), came.saturating_sub(2));
+        words.add(mark.role(), model.theme.glyph(mark)).cut(
+            Role::Text,
+            &format!(" {text}"),
+            came.saturating_sub(2),
+        );
     }
     words.to(end + 1 + came);
     if author > 0 {
@@ -94,7 +109,10 @@ fn commit_line(model: &Model, row: &CommitRow, chosen: bool, columns: usize, aut
 /// How far a commit has come.
 fn far(row: &CommitRow) -> (Option<Mark>, String) {
     let Some((run, phase)) = row.run else {
-        return (row.release.map(|_| Mark::Passed), row.release.map(|release| release.to_string()).unwrap_or_default());
+        return (
+            row.release.map(|_| Mark::Passed),
+            row.release.map(|release| release.to_string()).unwrap_or_default(),
+        );
     };
     let word = match phase {
         RunPhase::Queued => "queued",

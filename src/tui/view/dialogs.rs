@@ -76,7 +76,8 @@ pub(crate) fn help_lines(model: &Model) -> Vec<Line<'static>> {
             let keys: Vec<String> = entry.keys.iter().map(Key::label).collect();
             let reason = entry.action.availability(model).err();
             let mut words = Words::new(&model.theme);
-            let (key_role, role) = if reason.is_some() { (Role::Dim, Role::Dim) } else { (Role::Accent, Role::Text) };
+            let (key_role, role) =
+                if reason.is_some() { (Role::Dim, Role::Dim) } else { (Role::Accent, Role::Text) };
             words.cut(key_role, &keys.join(" "), 17).to(18);
             match reason {
                 Some(reason) => words.add(role, entry.help).add(Role::Dim, &format!(" Not now: {reason}.")),
@@ -120,9 +121,20 @@ pub(crate) fn text_page(model: &Model) -> usize {
     usize::from(model.size.1.saturating_sub(4)).max(1)
 }
 
-fn draw_text(model: &Model, title: &str, lines: &[Line<'static>], top: usize, area: Rect, buffer: &mut Buffer) {
+fn draw_text(
+    model: &Model,
+    title: &str,
+    lines: &[Line<'static>],
+    top: usize,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
-    let spot = place(area, TEXT.max(area.width.min(100) * u16::from(title == "Keys")), height.min(area.height.saturating_sub(2)));
+    let spot = place(
+        area,
+        TEXT.max(area.width.min(100) * u16::from(title == "Keys")),
+        height.min(area.height.saturating_sub(2)),
+    );
     let page = usize::from(spot.height.saturating_sub(2));
     let hint = if lines.len() > page { "↑↓ more · esc close" } else { "esc close" };
     let inside = open(model, spot, title, hint, buffer);
@@ -176,14 +188,24 @@ fn prompt(model: &Model, sign: &str, field: &Field, inside: Rect, buffer: &mut B
     words.add(Role::Accent, sign);
     put(buffer, inside, 0, &words.line());
     if inside.width > 2 && inside.height > 0 {
-        draw_field(model, field, Rect { x: inside.x + 2, width: inside.width - 2, height: 1, ..inside }, buffer);
+        draw_field(
+            model,
+            field,
+            Rect { x: inside.x + 2, width: inside.width - 2, height: 1, ..inside },
+            buffer,
+        );
     }
     Rect { y: inside.y.saturating_add(2), height: inside.height.saturating_sub(2), ..inside }
 }
 
 fn mark_chosen(model: &Model, list: Rect, line: u16, chosen: bool, buffer: &mut Buffer) {
     if chosen && list.x > 0 {
-        buffer.set_string(list.x - 1, list.y + line, model.theme.pick("▌", ">"), model.theme.style(Role::Chosen));
+        buffer.set_string(
+            list.x - 1,
+            list.y + line,
+            model.theme.pick("▌", ">"),
+            model.theme.style(Role::Chosen),
+        );
     }
 }
 
@@ -203,7 +225,11 @@ fn draw_picker(model: &Model, field: &Field, area: Rect, buffer: &mut Buffer) {
 
 fn draw_runs(model: &Model, at: usize, area: Rect, buffer: &mut Buffer) {
     let count = u16::try_from(model.state.runs.len()).unwrap_or(u16::MAX);
-    let spot = place(area, 100.min(area.width.saturating_sub(2)), count.saturating_add(2).min(area.height.saturating_sub(4)).max(3));
+    let spot = place(
+        area,
+        100.min(area.width.saturating_sub(2)),
+        count.saturating_add(2).min(area.height.saturating_sub(4)).max(3),
+    );
     let inside = open(model, spot, "Runs", "⏎ look at it · esc close", buffer);
     let from = first_shown(model.state.runs.len(), at, usize::from(inside.height));
     let runs = model.state.runs.iter().rev().enumerate().skip(from);
@@ -216,7 +242,9 @@ fn draw_runs(model: &Model, at: usize, area: Rect, buffer: &mut Buffer) {
         let took = steps::took(model, run).map(|took| took.to_string()).unwrap_or_default();
         let release = model.state.releases.values().find(|release| release.run == *id);
         let tail = match (&run.failed, release) {
-            (Some((step, _)), _) if !matches!(run.phase, RunPhase::Ended(crate::domain::state::RunEnd::Passed { .. })) => {
+            (Some((step, _)), _)
+                if !matches!(run.phase, RunPhase::Ended(crate::domain::state::RunEnd::Passed { .. })) =>
+            {
                 format!("{step} · {took}")
             }
             (_, Some(release)) => format!("{} · {took}", release.number),
@@ -244,7 +272,10 @@ fn draw_cancel(model: &Model, run: crate::domain::ids::RunId, now: bool, area: R
     for (line, (choice, name, text)) in (1_u16..).zip(choices) {
         let chosen = choice == now;
         let mut words = Words::new(&model.theme);
-        words.add(if chosen { Role::Accent } else { Role::Dim }, model.theme.pick(if chosen { "●" } else { "○" }, if chosen { "(*)" } else { "( )" }));
+        words.add(
+            if chosen { Role::Accent } else { Role::Dim },
+            model.theme.pick(if chosen { "●" } else { "○" }, if chosen { "(*)" } else { "( )" }),
+        );
         words.add(Role::Text, " ").add(if chosen { Role::Strong } else { Role::Text }, name).to(20);
         words.cut(Role::Dim, &text, usize::from(inside.width).saturating_sub(20));
         put(buffer, inside, line, &words.line());

@@ -42,13 +42,18 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
         return words.line();
     }
     let Some((id, run)) = model.run() else {
-        words.cut(Role::Dim, if model.link == Link::Up { "no run yet" } else { "connecting to the engine…" }, room);
+        words.cut(
+            Role::Dim,
+            if model.link == Link::Up { "no run yet" } else { "connecting to the engine…" },
+            room,
+        );
         return words.line();
     };
     let mark = Mark::of_phase(run.phase);
     words.add(mark.role(), theme.glyph(mark)).add(Role::Text, " ");
     let steps = model.state.steps(Owner::Run(id));
-    let open: Vec<&str> = steps.iter().filter(|(_, at)| at.is_open()).map(|(step, _)| step.id.as_str()).collect();
+    let open: Vec<&str> =
+        steps.iter().filter(|(_, at)| at.is_open()).map(|(step, _)| step.id.as_str()).collect();
     let over = steps.iter().filter(|(_, at)| at.lets_others_start() && !at.wants_acknowledgement()).count();
     let mut text = format!("run {id} {}", run_word(run));
     match run.phase {
@@ -68,7 +73,10 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
                 .filter(|(_, at)| StepState::wants_acknowledgement(at))
                 .map(|(step, _)| step.id.as_str())
                 .collect();
-            text.push_str(&format!(" · waits for your word on {}: a acknowledges it, r tries again", waits.join(", ")));
+            text.push_str(&format!(
+                " · waits for your word on {}: a acknowledges it, r tries again",
+                waits.join(", ")
+            ));
         }
         RunPhase::Ended(RunEnd::Failed) => {
             if let Some((step, summary)) = &run.failed {
@@ -77,7 +85,9 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
                 text.push_str(&format!(" · {}", cause.summary));
             }
         }
-        RunPhase::Ended(RunEnd::Passed { release: Some(release) }) => text.push_str(&format!(" · release {release}")),
+        RunPhase::Ended(RunEnd::Passed { release: Some(release) }) => {
+            text.push_str(&format!(" · release {release}"))
+        }
         RunPhase::Ended(RunEnd::Superseded { by }) => text.push_str(&format!(" by run {by}")),
         RunPhase::Queued | RunPhase::Preparing | RunPhase::Ended(_) => {}
     }
@@ -92,7 +102,10 @@ pub(crate) fn keys(model: &Model, area: Rect, buffer: &mut Buffer) {
     for placed in footer_keys(model, area) {
         let mut words = Words::new(&model.theme);
         match placed.item.reason {
-            None => words.add(Role::Accent, &placed.item.key).add(Role::Text, " ").add(Role::Text, &placed.item.name),
+            None => words
+                .add(Role::Accent, &placed.item.key)
+                .add(Role::Text, " ")
+                .add(Role::Text, &placed.item.name),
             Some(reason) => {
                 words.add(Role::Dim, &format!("{} {}: {reason}", placed.item.key, placed.item.name))
             }

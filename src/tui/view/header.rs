@@ -20,7 +20,10 @@ pub(crate) fn draw(model: &Model, header: Rect, runs: Rect, buffer: &mut Buffer)
     let theme = &model.theme;
     let columns = usize::from(header.width);
     let mut left = Words::new(theme);
-    left.add(Role::Text, " ").add(Role::Accent, "towpath").add(Role::Dim, " · ").add(Role::Strong, model.project());
+    left.add(Role::Text, " ")
+        .add(Role::Accent, "towpath")
+        .add(Role::Dim, " · ")
+        .add(Role::Strong, model.project());
 
     let mut right = Words::new(theme);
     if let Some(commit) = commit(model) {
@@ -79,10 +82,12 @@ fn commit(model: &Model) -> Option<String> {
     }
     let (_, run) = model.run()?;
     let name = run.commit.branches.first().or(run.commit.tags.first());
-    Some(name.map_or_else(
-        || run.commit.id.short().to_owned(),
-        |name| format!("{name} {}", run.commit.id.short()),
-    ))
+    Some(
+        name.map_or_else(
+            || run.commit.id.short().to_owned(),
+            |name| format!("{name} {}", run.commit.id.short()),
+        ),
+    )
 }
 
 /// With seconds while something moves; they would stand still otherwise.
@@ -101,6 +106,7 @@ fn viewers(model: &Model) -> String {
             None => names.push((name, 1)),
         }
     }
-    let named = names.into_iter().map(|(name, count)| if count > 1 { format!("{name} ×{count}") } else { name });
+    let named =
+        names.into_iter().map(|(name, count)| if count > 1 { format!("{name} ×{count}") } else { name });
     named.collect::<Vec<_>>().join(", ")
 }

@@ -176,7 +176,14 @@ fn draw_line(model: &Model, number: u64, line: &LogLine, columns: usize) -> Vec<
 }
 
 /// Puts the sign of a cut line into the last column, over what stood there.
-fn cut(lines: &mut [Vec<Span<'static>>], model: &Model, used: usize, columns: usize, cells: &[Cell], index: usize) {
+fn cut(
+    lines: &mut [Vec<Span<'static>>],
+    model: &Model,
+    used: usize,
+    columns: usize,
+    cells: &[Cell],
+    index: usize,
+) {
     let Some(spans) = lines.last_mut() else { return };
     if used >= columns
         && let (Some(last), Some((cluster, ..))) = (spans.last_mut(), cells.get(index.wrapping_sub(1)))

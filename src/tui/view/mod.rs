@@ -139,8 +139,8 @@ pub(crate) fn panel(
     let border = theme.style(if focused { Role::Focus } else { Role::Border });
     Block::bordered().border_set(theme.border()).border_style(border).render(area, buffer);
     let room = usize::from(area.width.saturating_sub(4));
-    let right_columns: usize =
-        right.iter().map(|(_, text)| width(&theme.words(text))).sum::<usize>() + if right.is_empty() { 0 } else { 2 };
+    let right_columns: usize = right.iter().map(|(_, text)| width(&theme.words(text))).sum::<usize>()
+        + if right.is_empty() { 0 } else { 2 };
     let right_columns = if right_columns + 8 > room { 0 } else { right_columns };
     let mut words = Words::new(theme);
     words.add(Role::Text, " ");

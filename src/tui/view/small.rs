@@ -38,19 +38,26 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     put(buffer, area, area.height.saturating_sub(2), &status);
     let mut hint = Words::new(theme);
     let back = model.focus != Focus::Steps;
-    for (key, name) in [("↑↓", "step"), ("⏎", "log"), ("esc", "back"), ("n", "new"), ("?", "help"), ("q", "quit")] {
+    for (key, name) in
+        [("↑↓", "step"), ("⏎", "log"), ("esc", "back"), ("n", "new"), ("?", "help"), ("q", "quit")]
+    {
         if (name == "back") == back || !matches!(name, "back" | "log") {
             hint.add(Role::Text, " ").add(Role::Accent, key).add(Role::Text, &format!(" {name} "));
         }
     }
     put(buffer, keys, 0, &hint.line());
-    let body = Rect { y: area.y + 2, height: area.height.saturating_sub(5), x: area.x + 1, width: area.width - 2 };
+    let body =
+        Rect { y: area.y + 2, height: area.height.saturating_sub(5), x: area.x + 1, width: area.width - 2 };
     if model.run_id().is_none() {
         let rows: Vec<_> = model.commits.rows.iter().flatten().collect();
         return super::commits::draw_rows(model, &rows, body, buffer);
     }
     if back {
-        return super::draw_right(model, Rect { y: area.y + 1, height: area.height.saturating_sub(3), ..area }, buffer);
+        return super::draw_right(
+            model,
+            Rect { y: area.y + 1, height: area.height.saturating_sub(3), ..area },
+            buffer,
+        );
     }
     let Some((_, run)) = model.run() else { return };
     let list = model.steps();

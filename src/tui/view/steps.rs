@@ -163,7 +163,9 @@ fn row(
     if columns.bar > 0 {
         words.add(Role::Text, " ");
         let critical = schedule.critical.contains(&step.id);
-        for (role, text) in bar(theme, schedule.spans.get(&step.id), schedule.length, columns.bar, mark, critical) {
+        for (role, text) in
+            bar(theme, schedule.spans.get(&step.id), schedule.length, columns.bar, mark, critical)
+        {
             words.add(role, text);
         }
     }
@@ -191,12 +193,14 @@ fn time(model: &Model, step: &Step, at: &StepState) -> (Role, String) {
 /// The state's word, then what is known.
 pub(crate) fn facts(model: &Model, run: &Run, step: &Step, at: &StepState) -> (Role, String) {
     let mark = Mark::of_step(at);
-    let with = |word: &str, more: &str| if more.is_empty() { word.to_owned() } else { format!("{word} · {more}") };
+    let with =
+        |word: &str, more: &str| if more.is_empty() { word.to_owned() } else { format!("{word} · {more}") };
     match &at.phase {
         StepPhase::Waiting => (Role::Dim, waits_for(model, run, step)),
         StepPhase::Running if at.timed_out => (Role::Warn, "running · too long: being stopped".to_owned()),
         StepPhase::Running => {
-            let usual = model.state.estimate(&step.id).map(|usual| format!("usually {usual}")).unwrap_or_default();
+            let usual =
+                model.state.estimate(&step.id).map(|usual| format!("usually {usual}")).unwrap_or_default();
             let again = if at.attempt > 1 { format!("attempt {}", at.attempt) } else { usual };
             (Role::Text, with(mark.word(), &again))
         }
@@ -238,7 +242,11 @@ pub(crate) fn waits_for(model: &Model, run: &Run, step: &Step) -> String {
         RunPhase::Cancelling { .. } => "not run: the run stops".to_owned(),
         _ => {
             let jobs = model.state.project.as_ref().map_or(0, |project| project.pipeline.jobs);
-            if jobs > 0 { format!("waits for a free place of {jobs}") } else { "waits for a free place".to_owned() }
+            if jobs > 0 {
+                format!("waits for a free place of {jobs}")
+            } else {
+                "waits for a free place".to_owned()
+            }
         }
     }
 }
@@ -316,11 +324,15 @@ fn release(model: &Model, id: crate::domain::ids::RunId, run: &Run) -> Option<Li
     let theme = &model.theme;
     let mut words = Words::new(theme);
     let made = match run.phase {
-        RunPhase::Ended(RunEnd::Passed { release }) => release.and_then(|number| model.state.releases.get(&number)),
+        RunPhase::Ended(RunEnd::Passed { release }) => {
+            release.and_then(|number| model.state.releases.get(&number))
+        }
         _ => None,
     };
     if let Some(release) = made {
-        words.add(Role::Good, theme.pick("●", "*")).add(Role::Strong, &format!(" release {}", release.number));
+        words
+            .add(Role::Good, theme.pick("●", "*"))
+            .add(Role::Strong, &format!(" release {}", release.number));
         if let Some(version) = &release.version {
             words.add(Role::Text, &format!(" · version {version}"));
         }
@@ -336,14 +348,20 @@ fn release(model: &Model, id: crate::domain::ids::RunId, run: &Run) -> Option<Li
     };
     match run.phase {
         RunPhase::Ended(RunEnd::Passed { .. }) => {
-            let until = run.until.as_ref().map_or("it ended early".to_owned(), |until| format!("it ran until {until}"));
+            let until = run
+                .until
+                .as_ref()
+                .map_or("it ended early".to_owned(), |until| format!("it ran until {until}"));
             none(&mut words, &until);
         }
         RunPhase::Ended(RunEnd::Failed) => {
-            let why = run.failed.as_ref().map_or("the run failed".to_owned(), |(step, _)| format!("{step} failed"));
+            let why =
+                run.failed.as_ref().map_or("the run failed".to_owned(), |(step, _)| format!("{step} failed"));
             none(&mut words, &why);
         }
-        RunPhase::Ended(RunEnd::Cancelled) | RunPhase::Cancelling { .. } => none(&mut words, "the run was cancelled"),
+        RunPhase::Ended(RunEnd::Cancelled) | RunPhase::Cancelling { .. } => {
+            none(&mut words, "the run was cancelled")
+        }
         RunPhase::Ended(RunEnd::Superseded { by }) => none(&mut words, &format!("run {by} took its place")),
         _ if run.until.is_some() => {
             let until = run.until.as_ref().map_or("", |until| until.as_str());
@@ -361,7 +379,9 @@ fn release(model: &Model, id: crate::domain::ids::RunId, run: &Run) -> Option<Li
             let why = match (open.is_empty(), word.is_empty()) {
                 (true, false) => format!("  waits for your word on {}", word.join(", ")),
                 (true, true) => String::new(),
-                (false, _) if open.len() > 3 => format!("  waits for {} and {} more", open[..2].join(", "), open.len() - 2),
+                (false, _) if open.len() > 3 => {
+                    format!("  waits for {} and {} more", open[..2].join(", "), open.len() - 2)
+                }
                 (false, _) => format!("  waits for {}", open.join(", ")),
             };
             words.add(Role::Dim, &why);
@@ -375,7 +395,8 @@ fn foretold(model: &Model, id: crate::domain::ids::RunId, run: &Run) -> String {
     if let Some(release) = model.state.release_of(&run.commit.id) {
         return format!(" {}", release.number);
     }
-    let alone = model.state.runs.iter().all(|(other, run)| *other >= id || matches!(run.phase, RunPhase::Ended(_)));
+    let alone =
+        model.state.runs.iter().all(|(other, run)| *other >= id || matches!(run.phase, RunPhase::Ended(_)));
     let next = model.state.releases.keys().next_back().map_or(1, |last| last.0 + 1);
     if alone { format!(" v{next}") } else { String::new() }
 }
