@@ -254,7 +254,7 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
 }
 
 /// Runs a verb that talks to the engine: it waits nearly all the time, one thread is enough.
-fn in_runtime(verb: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+fn in_runtime<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Failure::new(Sort::Unclear, format!("The runtime cannot be set up: {error}."), "")
     })?;

@@ -52,11 +52,11 @@ impl<'a> Reader<'a> {
             if schema.keys.contains(&word) {
                 continue;
             }
-            let cure = match nearest(word, schema.keys.iter().copied()) {
-                Some(near) => format!("Did you mean \"{near}\"?"),
-                None => {
-                    format!("[{}] takes {}.", schema.name, schema.keys.join(", "))
-                }
+            let elsewhere = schema::TABLES.iter().find(|table| table.keys.contains(&word));
+            let cure = match (nearest(word, schema.keys.iter().copied()), elsewhere) {
+                (Some(near), _) => format!("Did you mean \"{near}\"?"),
+                (None, Some(table)) => format!("It belongs under {}.", table.heading()),
+                (None, None) => format!("{} takes {}.", schema.heading(), schema.keys.join(", ")),
             };
             let place = self.place(key);
             self.mistake(place, format!("unknown key \"{}\".", shown(word)), cure);
@@ -232,7 +232,7 @@ pub(super) fn file(reader: &mut Reader<'_>, root: &DeTable<'_>) -> File {
         let owner = schema::TABLES.iter().find(|table| table.keys.contains(&word));
         let cure = match (nearest(word, tables), owner) {
             (Some(near), _) => format!("Did you mean \"{near}\"?"),
-            (None, Some(table)) => format!("It belongs under [{}].", table.name),
+            (None, Some(table)) => format!("It belongs under {}.", table.heading()),
             (None, None) => "The file has [project], [pipeline], [artifact] and [[stage]].".to_owned(),
         };
         reader.mistake(place, format!("unknown key \"{}\".", shown(word)), cure);

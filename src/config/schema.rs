@@ -11,6 +11,14 @@ pub struct Table {
     pub keys: &'static [&'static str],
 }
 
+impl Table {
+    /// The line that begins it: `[project]`, `[[stage]]`.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        if self.repeated { format!("[[{}]]", self.name) } else { format!("[{}]", self.name) }
+    }
+}
+
 /// `[project]`
 pub const PROJECT: Table =
     Table { name: "project", repeated: false, keys: &["name", "kind", "python", "settings"] };

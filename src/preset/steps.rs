@@ -168,10 +168,11 @@ fn bandit(django: &Django) -> String {
 ///
 /// It lists files with git, and outside a repository it passes without having looked at one. So the command
 /// makes an index of its own in a temporary directory, of everything that is there: files that the project
-/// ignores but has committed are the likeliest to hold a secret.
+/// ignores but has committed are the likeliest to hold a secret. Caches of checks that run beside it are left out.
 fn detect_secrets(seen: &Use) -> String {
     let index = "export GIT_DIR=\"$(mktemp -d)\" GIT_WORK_TREE=\"$PWD\" && trap 'rm -rf \"$GIT_DIR\"' EXIT && \
-                 git init -q && git add -A -f . ':!:**/.*_cache' ':!:**/__pycache__' && ";
+                 git init -q && git add -A -f . ':(exclude,glob)**/.*_cache/**' \
+                 ':(exclude,glob)**/__pycache__/**' && ";
     let scan = if seen.configured.iter().any(|file| file == ".secrets.baseline") {
         "git ls-files -z | xargs -0 -r -s 1000000 detect-secrets-hook --baseline .secrets.baseline"
     } else {
@@ -254,14 +255,28 @@ fn test_command(django: &Django, dependencies: &Dependencies) -> (String, String
     if pytest {
         let package = if pytest_django { "pytest-django" } else { "pytest" };
         let why = format!("{package} is among the dependencies");
+        // Without a configuration at the root pytest has to start where `manage.py` is: from elsewhere
+        // pytest-django finds no project.
+        let file = django.pytest_config.as_deref();
+        let at_root = file.is_some_and(|file| !file.contains('/') && file != "conftest.py");
+        let beside = django::directory_of(django.manage_py.as_deref().unwrap_or("manage.py"));
+        let directory = if at_root { "" } else { beside };
+        let cd = if directory.is_empty() { String::new() } else { format!("cd {} && ", quoted(directory)) };
         if dependencies.has("pytest-cov") {
-            let run = if django.options.pytest_cov { "pytest" } else { "pytest --cov" };
-            return (run.into(), format!("{why}, with pytest-cov{threshold}"));
+            let own = if django.options.pytest_cov { "" } else { " --cov" };
+            let config = match &django.coverage.file {
+                Some(file) if !directory.is_empty() => {
+                    format!(" --cov-config={}{file}", "../".repeat(directory.split('/').count()))
+                }
+                _ => String::new(),
+            };
+            return (format!("{cd}pytest{own}{config}"), format!("{why}, with pytest-cov{threshold}"));
         }
         if coverage {
-            return (measured("-m pytest", django, ""), format!("{why}, with coverage{threshold}"));
+            let run = measured("-m pytest", django, directory);
+            return (format!("{cd}{run}"), format!("{why}, with coverage{threshold}"));
         }
-        return ("pytest".into(), why);
+        return (format!("{cd}pytest"), why);
     }
     let why = "Django's own test runner, pytest-django is not among the dependencies".to_owned();
     if coverage {

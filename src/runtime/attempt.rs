@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::process::Identity;
 use super::reap::reap;
-use super::standin::store::durable;
 use crate::domain::command::CommitFacts;
 use crate::domain::effect::Found;
 use crate::domain::ids::{AttemptKey, StepId};
 use crate::domain::plan::{Output, Step, Verdict};
 use crate::domain::time::Timestamp;
+use crate::store::durable;
 
 pub use super::attend::{attend, stop};
 

@@ -22,7 +22,7 @@ const LAUNCHES: u32 = 3;
 /// How much longer than a command's grace a worker that is being stopped may take.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 /// How many lines of a dead worker's log are shown.
-const LAST_LINES: usize = 30;
+const LAST_LINES: u64 = 30;
 
 /// Sees that the attempt is carried out and waits for its end, whoever started it: a result that is there is
 /// returned, a worker that lives is waited for, and only an attempt that never started is launched. May be called
@@ -155,9 +155,8 @@ async fn died(files: &Files) -> Result<Report> {
     } else {
         let mut last_lines = log::last_lines(&files.log(), LAST_LINES);
         let own = std::fs::read_to_string(files.worker_log()).unwrap_or_default();
-        last_lines.extend(
-            own.lines().rev().take(LAST_LINES).map(str::to_owned).collect::<Vec<_>>().into_iter().rev(),
-        );
+        let own: Vec<&str> = own.lines().collect();
+        last_lines.extend(own.iter().skip(own.len().saturating_sub(10)).map(|line| (*line).to_owned()));
         Verdict::Failed(Cause {
             summary: "the step's worker process died without a result".into(),
             expected: "a result".into(),

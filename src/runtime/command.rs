@@ -11,10 +11,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
 use super::log::Log;
-use super::standin::store::segment::Source;
-use super::standin::text::sanitise::Sanitiser;
 use crate::domain::plan::Cause;
 use crate::domain::time::Millis;
+use crate::store::segment::Source;
+use crate::text::sanitise::Sanitiser;
 
 /// How many of a command's last lines are kept for whoever judges it.
 pub const TAIL_LINES: usize = 2000;
@@ -183,8 +183,8 @@ pub(super) async fn run(
 ) -> anyhow::Result<Ended> {
     let began = Instant::now();
     let mut child = spawn(line, cwd, env)?;
-    let mut out = child.stdout.take().map(|pipe| Stream::new(pipe, Source::Stdout));
-    let mut err = child.stderr.take().map(|pipe| Stream::new(pipe, Source::Stderr));
+    let mut out = child.stdout.take().map(|pipe| Stream::new(pipe, Source::Output));
+    let mut err = child.stderr.take().map(|pipe| Stream::new(pipe, Source::Error));
     let mut tail = Tail::default();
     let mut captured = line.capture.then(Vec::new);
 
@@ -205,9 +205,9 @@ pub(super) async fn run(
                     }
                     captured.extend_from_slice(bytes);
                 }
-                take(&mut out, chunk, log, &mut tail);
+                take(&mut out, chunk.as_deref(), log, &mut tail);
             }
-            chunk = next(&mut err), if err.is_some() => take(&mut err, chunk, log, &mut tail),
+            chunk = next(&mut err), if err.is_some() => take(&mut err, chunk.as_deref(), log, &mut tail),
             () = &mut patience, if exit.is_some() => {
                 log.line(Source::Towpath, "The command has ended, but a process that it left behind still holds its output; not waiting for it.");
                 take(&mut out, None, log, &mut tail);
@@ -276,9 +276,9 @@ async fn next<T: AsyncRead + Unpin>(stream: &mut Option<Stream<T>>) -> Option<Ve
     }
 }
 
-fn take<T>(stream: &mut Option<Stream<T>>, chunk: Option<Vec<u8>>, log: &mut Log, tail: &mut Tail) {
+fn take<T>(stream: &mut Option<Stream<T>>, chunk: Option<&[u8]>, log: &mut Log, tail: &mut Tail) {
     let Some(open) = stream.as_mut() else { return };
-    let lines = match &chunk {
+    let lines = match chunk {
         Some(bytes) => open.sanitiser.push(bytes),
         None => open.sanitiser.finish().into_iter().collect(),
     };

@@ -11,6 +11,8 @@ use super::workbench::{Done, Workbench};
 use crate::domain::finding::Finding;
 use crate::domain::plan::{Exec, Output, Verdict};
 use crate::domain::project::{Judge, Place, ProjectKind};
+use crate::git::Mirror;
+use crate::preset::judge::{self, Judged};
 
 /// The name under which the install step leaves its environment's directory.
 const VENV: &str = "venv";
@@ -38,9 +40,9 @@ pub async fn run(bench: &mut Workbench, exec: &Exec) -> Result<Done> {
     bench.say(&format!("$ {}", exec.run));
     let ended = bench.run(CommandLine::shell(&exec.run).cwd(&stand.cwd).envs(stand.env)).await?;
     bench.say(&format!("{} after {}", ended.exit, ended.took));
-    let (verdict, facts, findings) = judged(exec.judge, &ended);
-    stand.notices.extend(findings);
-    Ok(Done { verdict, output: Output { facts, findings: stand.notices, ..Output::default() } })
+    let judged = judged(exec.judge, &ended);
+    stand.notices.extend(judged.findings);
+    Ok(Done { verdict: judged.verdict, output: Output { facts: judged.facts, findings: stand.notices, ..Output::default() } })
 }
 
 /// A checkout of the commit, with the development environment first on `PATH` where one was installed.
@@ -71,14 +73,31 @@ async fn candidate(bench: &mut Workbench, exec: &Exec) -> Result<Stand> {
 /// Puts the commit's files into the working directory.
 fn checkout(bench: &Workbench) -> Result<Vec<Finding>> {
     let spec = bench.spec();
-    super::standin::export(&spec.mirror, &spec.commit.id, &bench.work())
-        .with_context(|| format!("commit {} could not be put into a directory", spec.commit.id.short()))
+    let whole = || -> Result<Vec<Finding>> {
+        // The whole repository, whatever the project's directory: a command may look beside it.
+        let mirror = Mirror::open(&spec.mirror, &spec.mirror)?;
+        Ok(mirror.export(&spec.commit.id, ".", &bench.work())?.notices)
+    };
+    whole().with_context(|| format!("commit {} could not be put into a directory", spec.commit.id.short()))
 }
 
 /// Reads how a command ended.
-fn judged(_judge: Judge, ended: &Ended) -> (Verdict, Vec<String>, Vec<Finding>) {
-    let verdict = if ended.success() { Verdict::Passed } else { Verdict::Failed(ended.cause("failed")) };
-    (verdict, Vec::new(), Vec::new())
+fn judged(judge: Judge, ended: &Ended) -> Judged {
+    let exit = judge::Exit { code: ended.exit.code, signal: ended.exit.signal };
+    let mut judged = judge::judge(judge, exit, &ended.tail);
+    if let Verdict::Failed(cause) = &mut judged.verdict {
+        // What the judge cannot know: how long it took.
+        let measured = ended.cause("");
+        if cause.measured.is_empty() {
+            cause.measured = measured.measured;
+        } else {
+            cause.measured = format!("{} after {}", cause.measured, ended.took);
+        }
+        if cause.last_lines.is_empty() {
+            cause.last_lines = measured.last_lines;
+        }
+    }
+    judged
 }
 
 /// The project's directory inside a tree.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::standin::store::segment::{self, Source, Writer};
-use super::standin::text::redact::Redactor;
-use super::standin::text::width;
 use crate::domain::time::Timestamp;
+use crate::store::segment::{Limits, Reader, Source, Writer};
+use crate::text::redact::Redactor;
+use crate::text::width;
 
 /// The wall clock.
 #[must_use]
@@ -15,8 +15,7 @@ pub fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
-/// Writes a step's log. A log that cannot be written (a full disk) does not stop the step: what is lost is said
-/// once, in [`Log::lost`].
+/// Writes a step's log. A log that cannot be written (a full disk) does not stop the step.
 pub struct Log {
     writer: Writer,
     // One a stream: a redactor may remember the line before.
@@ -34,7 +33,7 @@ impl Log {
     pub fn create(dir: &Path, redact: &[String]) -> anyhow::Result<Self> {
         let redactor = || Redactor::new(redact.iter().cloned());
         Ok(Self {
-            writer: Writer::create(dir)
+            writer: Writer::create(dir, Limits::default())
                 .with_context(|| format!("no log can be written in {}", dir.display()))?,
             stdout: redactor(),
             stderr: redactor(),
@@ -46,25 +45,22 @@ impl Log {
     /// Writes one sanitised line and gives it back as it was written, without its colours.
     pub fn line(&mut self, source: Source, text: &str) -> String {
         let redactor = match source {
-            Source::Stdout => &mut self.stdout,
-            Source::Stderr => &mut self.stderr,
+            Source::Output => &mut self.stdout,
+            Source::Error => &mut self.stderr,
             Source::Towpath => &mut self.own,
         };
         let text = redactor.redact(text);
-        if let Err(error) = self.writer.line(now(), source, &text) {
-            self.lost.get_or_insert_with(|| error.to_string());
-        }
+        // What a full disk keeps out is counted by the writer, which says so in the log once there is room.
+        let _ = self.writer.line(now(), source, &text);
         width::plain(&text)
     }
 
     /// Lets viewers see what was written so far.
     pub fn flush(&mut self) {
-        if let Err(error) = self.writer.flush() {
-            self.lost.get_or_insert_with(|| error.to_string());
-        }
+        self.lost = self.writer.flush().err().map(|error| error.to_string());
     }
 
-    /// Why lines are missing, if some are.
+    /// Why the last lines are not on disk, if they are not.
     #[must_use]
     pub fn lost(&self) -> Option<&str> {
         self.lost.as_deref()
@@ -74,6 +70,7 @@ impl Log {
 /// The last lines of a log, oldest first, without colours. Empty when there is none: whoever asks has a worse
 /// thing to say.
 #[must_use]
-pub fn last_lines(dir: &Path, count: usize) -> Vec<String> {
-    segment::tail(dir, count).unwrap_or_default().iter().map(|line| width::plain(line)).collect()
+pub fn last_lines(dir: &Path, count: u64) -> Vec<String> {
+    let lines = Reader::open(dir).and_then(|mut log| log.tail(count)).unwrap_or_default();
+    lines.iter().map(|line| width::plain(&line.text)).collect()
 }

@@ -23,6 +23,5 @@ pub mod process;
 pub mod python;
 pub mod reap;
 pub mod services;
-mod standin;
 pub mod workbench;
 pub mod worker;

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::postgres;
-use super::standin::store::durable;
 use super::workbench::Workbench;
 use crate::domain::project::Service;
+use crate::store::durable;
 
 /// The version of `services.json`.
 const VERSION: u32 = 1;
@@ -82,10 +82,7 @@ impl Services {
             self.running.set(BTreeSet::new());
             server.stop().await?;
         }
-        if self.record.exists() {
-            std::fs::remove_file(&self.record).context("services.json could not be removed")?;
-        }
-        Ok(())
+        forget(&self.record)
     }
 }
 
@@ -121,5 +118,15 @@ pub(super) fn remove_left_behind(dir: &Path) -> anyhow::Result<()> {
     for directory in &record.postgres {
         postgres::remove(directory)?;
     }
-    std::fs::remove_file(&path).with_context(|| format!("{} could not be removed", path.display()))
+    forget(&path)
+}
+
+/// Two who clean up at once are no harm to each other.
+fn forget(record: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(record) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} could not be removed", record.display()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -11,10 +11,11 @@ use super::environment;
 use super::log::Log;
 use super::reap;
 use super::services::Services;
-use super::standin::store::segment::Source;
-use super::standin::text::redact::Redactor;
 use crate::domain::plan::{Cause, Kept, Output, Setting, Verdict, Work};
 use crate::domain::project::Service;
+use crate::store::segment::Source;
+use crate::text::redact::Redactor;
+use crate::text::sanitise::Sanitiser;
 
 /// What a step's code ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +95,10 @@ impl Workbench {
 
     /// Writes a line of our own into the log.
     pub fn say(&mut self, text: &str) {
-        for line in text.lines() {
-            // Towpath's own words may quote a file's name or an error of a tool: no control characters.
-            let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        // Our own words may quote a file's name or an error of a tool.
+        let mut sanitiser = Sanitiser::new();
+        let lines = sanitiser.push(text.as_bytes());
+        for line in lines.into_iter().chain(sanitiser.finish()) {
             self.log.line(Source::Towpath, &line);
         }
         self.log.flush();
@@ -177,7 +179,7 @@ impl Workbench {
         self.kept.as_ref()
     }
 
-    /// Why lines are missing in the log, if some are.
+    /// Why the last lines are not in the log, if they are not.
     #[must_use]
     pub fn lost(&self) -> Option<&str> {
         self.log.lost()

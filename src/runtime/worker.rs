@@ -27,6 +27,8 @@ use crate::domain::time::Millis;
 pub const GRACE: Duration = Duration::from_secs(10);
 /// How much longer than its timeout a step may take where no engine lives to end it.
 pub const BACKSTOP: Duration = Duration::from_secs(60);
+/// Another backstop, in seconds; for tests.
+pub const BACKSTOP_VARIABLE: &str = "TOWPATH_BACKSTOP_SECONDS";
 /// How long a step's code may take to end once its commands have.
 const UNWIND: Duration = Duration::from_secs(2);
 /// How long another holder of the lock is waited for: one that only looks, or another worker that is about to say
@@ -73,7 +75,7 @@ fn run(dir: &Path) -> Result<()> {
             stop.ask();
         }
         let report = match files.spec() {
-            Ok(spec) => perform(&files.0, spec, &mut stop, BACKSTOP).await,
+            Ok(spec) => perform(&files.0, spec, &mut stop, backstop()).await,
             Err(error) => report(failed(&error)),
         };
         write_report(&files, report).await?;
@@ -83,6 +85,11 @@ fn run(dir: &Path) -> Result<()> {
     // A thread of a step's own may still be blocked: it ends with the process.
     runtime.shutdown_background();
     report
+}
+
+fn backstop() -> Duration {
+    let given = std::env::var(BACKSTOP_VARIABLE).ok().and_then(|text| text.parse().ok());
+    given.map_or(BACKSTOP, Duration::from_secs)
 }
 
 /// Takes the attempt: `None` when another worker has it or had it. What is returned must live as long as the worker.
@@ -232,7 +239,7 @@ async fn dispatch(bench: &mut Workbench, work: &Work) -> Result<Done> {
     match work {
         Work::Exec(step) => exec::run(bench, step).await,
         Work::Install(setting) => python::install::run(bench, setting).await,
-        Work::Build(build) => python::build::run(bench, build).await,
+        Work::Build(build) => python::candidate::run(bench, build).await,
         Work::Inspect(setting) => python::inspect::run(bench, setting).await,
         Work::MigrateEmpty(step) => python::migrate_empty::run(bench, step).await,
         Work::Fetch(_)

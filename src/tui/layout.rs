@@ -3,9 +3,9 @@
 use ratatui::layout::Rect;
 
 use super::action::{Action, FooterKey, footer};
-use super::measure::width;
 use super::model::{Focus, Model};
 use crate::domain::ids::RunId;
+use crate::text::width::width;
 
 /// From this many columns on, steps and log stand beside each other.
 const WIDE: u16 = 100;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::field::Field;
 use crate::domain::ids::AttemptKey;
 use crate::domain::time::Timestamp;
+use crate::text::width::plain;
 
 /// How many lines the window holds at the most; 4,000 lines of ordinary output are under 1 MB.
 pub const WINDOW: usize = 4_000;
@@ -237,30 +238,6 @@ fn starts(text: &str, query: &str) -> Option<usize> {
         }
     }
     None
-}
-
-/// A line without its ANSI sequences.
-#[must_use]
-pub fn plain(line: &str) -> std::borrow::Cow<'_, str> {
-    if !line.contains('\x1b') {
-        return line.into();
-    }
-    let mut kept = String::with_capacity(line.len());
-    let mut signs = line.chars();
-    while let Some(sign) = signs.next() {
-        if sign != '\x1b' {
-            kept.push(sign);
-            continue;
-        }
-        if signs.next() == Some('[') {
-            for inside in signs.by_ref() {
-                if ('\x40'..='\x7e').contains(&inside) {
-                    break;
-                }
-            }
-        }
-    }
-    kept.into()
 }
 
 #[cfg(test)]

@@ -1,28 +1,26 @@
-//! Columns of text. (To be taken from `text::width`.)
+//! Shortening text with the sign that a theme has for it.
 
 use unicode_segmentation::UnicodeSegmentation as _;
-use unicode_width::UnicodeWidthStr as _;
 
-pub(crate) fn width(text: &str) -> usize {
-    text.width()
-}
+use crate::text::width::width;
 
+/// The text, shortened to at most `columns` with `ellipsis` at its end when something is left out. The theme's
+/// twin of [`crate::text::width::truncate`], whose sign is not ASCII.
 pub(crate) fn truncate(text: &str, columns: usize, ellipsis: &str) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
-    let room = columns.saturating_sub(width(ellipsis));
+    let sign = if width(ellipsis) <= columns { ellipsis } else { "" };
+    let room = columns - width(sign);
     let mut used = 0;
-    let mut kept = String::new();
+    let mut short = String::new();
     for cluster in text.graphemes(true) {
         used += width(cluster);
         if used > room {
             break;
         }
-        kept.push_str(cluster);
+        short.push_str(cluster);
     }
-    if width(ellipsis) <= columns {
-        kept.push_str(ellipsis);
-    }
-    kept
+    short.push_str(sign);
+    short
 }

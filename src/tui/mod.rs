@@ -4,14 +4,19 @@
 //! Everything that is shown is a fold of what the engine pushed; every key is an action of one registry.
 
 pub mod action;
+pub mod app;
+mod connection;
 mod dialog;
 pub mod field;
+mod follow;
 mod fuzzy;
+mod input;
 mod layout;
 pub mod log;
 mod measure;
 pub mod model;
 pub mod schedule;
+mod terminal;
 pub mod theme;
 mod update;
 mod view;

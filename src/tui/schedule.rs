@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ids::{Owner, RunId, StepId};
-use crate::domain::state::{State, StepPhase};
+use crate::domain::state::{RunPhase, State, StepPhase};
 use crate::domain::time::Timestamp;
 
 /// One step's place on the time axis, in milliseconds since the run's start.
@@ -39,7 +39,8 @@ pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
     let Some(origin) = state.runs.get(&run).and_then(|run| run.started) else {
         return Schedule { length: 1, ..Schedule::default() };
     };
-    let open = state.runs.get(&run).is_some_and(|run| run.ended.is_none());
+    // A held run waits for a person: nothing can be foretold, and the axis does not grow.
+    let open = state.runs.get(&run).is_some_and(|run| run.ended.is_none() && run.phase != RunPhase::Held);
     let elapsed = now.since(origin).0;
     let jobs = state.project.as_ref().map_or(2, |project| project.pipeline.jobs).max(1) as usize;
 

@@ -9,12 +9,13 @@ use super::action::{self, Action, Context};
 use super::dialog;
 use super::field::Field;
 use super::layout::{self, Shape};
-use super::log::{Hits, WINDOW, plain};
+use super::log::{Hits, WINDOW};
 use super::model::{Asked, COMMITS, Commits, Dialog, Focus, Link, Model, Msg, News, Request, Tone};
 use crate::domain::command::Command;
 use crate::domain::event::Event;
 use crate::domain::ids::RunId;
 use crate::domain::query::{Answer, Query};
+use crate::text::width::plain;
 use crate::wire::protocol::{FromEngine, Reply};
 
 /// How many lines the wheel scrolls.
@@ -331,7 +332,7 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
             let top = bottom.saturating_sub(page.saturating_sub(1));
             let lines: Vec<String> = (top..=bottom)
                 .filter_map(|number| model.log.line(number))
-                .map(|line| plain(&line.text).into_owned())
+                .map(|line| plain(&line.text))
                 .collect();
             let text = format!("{} lines copied, where the terminal allows it (OSC 52).", lines.len());
             model.news = Some(News { tone: Tone::Done, text });

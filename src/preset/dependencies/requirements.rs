@@ -184,7 +184,7 @@ fn include(
     match beside(from, included) {
         Some(path) => one(tree, &path, depth - 1, seen, found, gathered),
         None => {
-            gathered.mistakes.push(format!("{from} includes \"{included}\", which is outside the project."))
+            gathered.mistakes.push(format!("{from} includes \"{included}\", which is outside the project."));
         }
     }
 }

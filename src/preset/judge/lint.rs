@@ -135,7 +135,7 @@ pub(super) fn mypy(exit: Exit, code: i32, lines: &[&str]) -> Judged {
     match (code, ended) {
         (0, _) => {
             let ended = lines.iter().rev().find_map(|line| line.strip_prefix("Success: no issues found in "));
-            Judged::passed(ended.map(|files| files.to_owned()).into_iter().collect())
+            Judged::passed(ended.map(str::to_owned).into_iter().collect())
         }
         (1, Some(ended)) => {
             let counted = ended.trim_start_matches("Found ").split(" (").next().unwrap_or_default();

@@ -212,18 +212,14 @@ fn coverage(lines: &[&str]) -> Coverage {
         if let Some((_, total)) = line.split_once("Total coverage: ") {
             found.total = Some(total.trim_end_matches(['%', '.']).to_owned());
         }
-        if let Some((_, rest)) = line.split_once("Required test coverage of ") {
-            if let Some((wanted, _)) =
-                rest.split_once('%').filter(|(_, rest)| rest.starts_with(" not reached"))
-            {
-                found.unmet = Some(wanted.to_owned());
-            }
+        let unmet = line.split_once("Required test coverage of ").and_then(|(_, rest)| rest.split_once('%'));
+        if let Some((wanted, _)) = unmet.filter(|(_, rest)| rest.starts_with(" not reached")) {
+            found.unmet = Some(wanted.to_owned());
         }
-        if let Some((_, rest)) = line.split_once("Coverage failure: total of ") {
-            if let Some((total, wanted)) = rest.split_once(" is less than fail-under=") {
-                found.total.get_or_insert_with(|| total.to_owned());
-                found.unmet = Some(wanted.trim().to_owned());
-            }
+        let below = line.split_once("Coverage failure: total of ").map(|(_, rest)| rest);
+        if let Some((total, wanted)) = below.and_then(|rest| rest.split_once(" is less than fail-under=")) {
+            found.total.get_or_insert_with(|| total.to_owned());
+            found.unmet = Some(wanted.trim().to_owned());
         }
     }
     found
@@ -246,6 +242,9 @@ fn failures(lines: &[&str]) -> Vec<String> {
     let mut shown: Vec<&str> = Vec::new();
     let mut open = false;
     for line in lines {
+        if line.starts_with("Ran ") {
+            break;
+        }
         if line.starts_with("FAIL: ") || line.starts_with("ERROR: ") {
             shown.push(line);
             open = true;
@@ -266,7 +265,6 @@ fn failures(lines: &[&str]) -> Vec<String> {
             open = false;
         }
     }
-    let shown = shown.into_iter().filter(|line| !line.starts_with("Ran ") && !line.starts_with("FAILED ("));
     words::chosen(shown, lines)
 }
 

@@ -96,8 +96,7 @@ pub(super) fn traceback(lines: &[&str]) -> Option<Traceback> {
                 .iter()
                 .any(|word| line.contains(word))
     };
-    let at =
-        frames.iter().rposition(|line| own(line)).or_else(|| frames.iter().rposition(|line| is_frame(line)));
+    let at = frames.iter().rposition(own).or_else(|| frames.iter().rposition(is_frame));
     let mut shown: Vec<String> = Vec::new();
     if let Some(at) = at {
         shown.extend(frames.iter().skip(at).take(2).map(|line| line.trim().to_owned()));

@@ -127,3 +127,23 @@ pub(super) fn remove(directory: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_directories_of_ours_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(remove(directory.path()).is_err());
+        assert!(directory.path().exists());
+        assert!(remove(&self::directory()).is_ok(), "there is nothing to remove");
+    }
+
+    #[test]
+    fn socket_paths_are_short_enough() {
+        let socket = directory().join(".s.PGSQL.65535");
+        assert!(socket.as_os_str().len() < 108);
+        assert_ne!(directory(), directory());
+    }
+}

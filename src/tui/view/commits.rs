@@ -7,8 +7,8 @@ use ratatui::text::Line;
 use super::{Words, panel, put};
 use crate::domain::query::CommitRow;
 use crate::domain::state::{RunEnd, RunPhase};
+use crate::text::width::width;
 use crate::tui::layout::first_shown;
-use crate::tui::measure::width;
 use crate::tui::model::{Link, Model};
 use crate::tui::theme::{Mark, Role};
 

@@ -186,14 +186,12 @@ fn draw_palette(model: &Model, field: &Field, at: usize, area: Rect, buffer: &mu
 fn prompt(model: &Model, sign: &str, field: &Field, inside: Rect, buffer: &mut Buffer) -> Rect {
     let mut words = Words::new(&model.theme);
     words.add(Role::Accent, sign);
+    let words_before = words.columns();
     put(buffer, inside, 0, &words.line());
-    if inside.width > 2 && inside.height > 0 {
-        draw_field(
-            model,
-            field,
-            Rect { x: inside.x + 2, width: inside.width - 2, height: 1, ..inside },
-            buffer,
-        );
+    let from = u16::try_from(words_before + 1).unwrap_or(2);
+    if inside.width > from && inside.height > 0 {
+        let spot = Rect { x: inside.x + from, width: inside.width - from, height: 1, ..inside };
+        draw_field(model, field, spot, buffer);
     }
     Rect { y: inside.y.saturating_add(2), height: inside.height.saturating_sub(2), ..inside }
 }

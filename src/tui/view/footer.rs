@@ -80,7 +80,12 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
         }
         RunPhase::Ended(RunEnd::Failed) => {
             if let Some((step, summary)) = &run.failed {
-                text.push_str(&format!(" · {step}: {summary}"));
+                let said = summary.starts_with(step.as_str());
+                text.push_str(&if said {
+                    format!(" · {summary}")
+                } else {
+                    format!(" · {step}: {summary}")
+                });
             } else if let Some(cause) = &run.cause {
                 text.push_str(&format!(" · {}", cause.summary));
             }

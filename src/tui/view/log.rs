@@ -8,9 +8,9 @@ use ratatui::text::{Line, Span};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::{Words, panel, put};
+use crate::text::width::{plain, width};
 use crate::tui::layout::has_search_line;
-use crate::tui::log::{LogLine, find, plain};
-use crate::tui::measure::width;
+use crate::tui::log::{LogLine, find};
 use crate::tui::model::{Focus, Model};
 use crate::tui::theme::{Mark, Role};
 
@@ -203,7 +203,7 @@ fn cells(model: &Model, line: &LogLine) -> Vec<Cell> {
     let parsed = if model.colours() { text.into_text().ok() } else { None };
     let spans: Vec<(String, Style)> = match parsed.and_then(|text| text.lines.into_iter().next()) {
         Some(line) => line.spans.into_iter().map(|span| (span.content.into_owned(), span.style)).collect(),
-        None => vec![(plain(text).into_owned(), Style::new())],
+        None => vec![(plain(text), Style::new())],
     };
     let mut cells = Vec::new();
     let (mut column, mut at) = (0, 0);

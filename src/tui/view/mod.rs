@@ -16,9 +16,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget as _};
 
 use super::layout::{self, Shape};
-use super::measure::{truncate, width};
+use super::measure::truncate;
 use super::model::{Focus, Model};
 use super::theme::{Role, Theme};
+use crate::text::width::width;
 
 /// Draws the console.
 pub fn view(model: &Model, frame: &mut Frame<'_>) {

@@ -9,8 +9,8 @@ use crate::domain::finding::Severity;
 use crate::domain::plan::{Step, Work};
 use crate::domain::state::{Run, RunEnd, RunPhase, StepPhase, StepState};
 use crate::domain::time::Millis;
+use crate::text::width::width;
 use crate::tui::layout::{first_shown, step_lines};
-use crate::tui::measure::width;
 use crate::tui::model::{Focus, Model};
 use crate::tui::schedule::{Schedule, Span, schedule};
 use crate::tui::theme::{Mark, Role, Theme, run_word};
@@ -122,8 +122,9 @@ impl Columns {
         let bar = match free {
             0..22 => 0,
             22..30 => 8,
-            30..44 => 12,
-            _ => 20,
+            30..36 => 10,
+            36..50 => 14,
+            _ => 24,
         };
         Self { group, name, facts: free.saturating_sub(bar + usize::from(bar > 0)), bar }
     }
@@ -206,13 +207,19 @@ pub(crate) fn facts(model: &Model, run: &Run, step: &Step, at: &StepState) -> (R
         }
         StepPhase::Observing => (Role::Text, "being looked at after a restart".to_owned()),
         StepPhase::Passed => (Role::Dim, with(mark.word(), &at.output.facts.join(" · "))),
-        StepPhase::Failed { cause } => (Role::Bad, with(mark.word(), &cause.summary)),
-        StepPhase::Inconclusive { reason } => {
-            (Role::Warn, with(mark.word(), at.acknowledged.as_ref().unwrap_or(reason)))
-        }
+        StepPhase::Failed { cause } => (Role::Bad, with(mark.word(), without_name(&cause.summary, step))),
+        StepPhase::Inconclusive { reason } => (
+            Role::Warn,
+            with(mark.word(), at.acknowledged.as_deref().unwrap_or_else(|| without_name(reason, step))),
+        ),
         StepPhase::Cancelled => (Role::Dim, with(mark.word(), &at.output.facts.join(" · "))),
         StepPhase::Skipped { why } => (Role::Dim, with(mark.word(), why)),
     }
+}
+
+/// A sentence about a step, in its own row: there its name need not be said again.
+fn without_name<'t>(text: &'t str, step: &Step) -> &'t str {
+    text.strip_prefix(step.id.as_str()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(text)
 }
 
 /// What a waiting step waits for, in words.

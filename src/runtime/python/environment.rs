@@ -1,0 +1,130 @@
+//! Virtual environments. They can't be moved, so each is made in its final place, and what says that it is
+//! whole is written and synced last.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::halt::Halt;
+use super::interpreter::Interpreter;
+use super::requirements::normalised;
+use crate::runtime::command::CommandLine;
+use crate::runtime::workbench::Workbench;
+
+/// Names of packages with their versions.
+pub type Freeze = BTreeMap<String, String>;
+
+/// Makes an empty environment, without pip in it: what a project needs, it names.
+///
+/// # Errors
+/// A cause when the interpreter can't make one.
+pub async fn create(bench: &mut Workbench, interpreter: &Interpreter, at: &Path) -> Result<(), Halt> {
+    if let Some(parent) = at.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("could not make {}", parent.display()))?;
+    }
+    let line = CommandLine::new(interpreter.executable.display().to_string())
+        .args(["-I", "-m", "venv", "--without-pip", "--symlinks"])
+        .arg(at.display().to_string())
+        .cwd("/");
+    let ended = bench.run(line).await?;
+    if ended.success() {
+        return Ok(());
+    }
+    let mut cause = ended.cause(format!("{} could not make a virtual environment", interpreter.fact()));
+    cause.cure = "Check that the interpreter is whole and that this disk has room, then retry.".to_owned();
+    Err(cause.into())
+}
+
+/// The environment's interpreter.
+#[must_use]
+pub fn python(venv: &Path) -> PathBuf {
+    venv.join("bin/python")
+}
+
+/// Where its packages are.
+///
+/// # Errors
+/// When there is no such directory: the environment isn't one.
+pub fn site_packages(venv: &Path) -> anyhow::Result<PathBuf> {
+    let lib = venv.join("lib");
+    for entry in
+        fs::read_dir(&lib).with_context(|| format!("{} is no virtual environment", venv.display()))?
+    {
+        let path = entry?.path().join("site-packages");
+        if path.is_dir() {
+            return Ok(path);
+        }
+    }
+    anyhow::bail!("{} is no virtual environment: it has no site-packages", venv.display())
+}
+
+/// What is installed in it, from the packages' own metadata: nothing of the environment is run.
+///
+/// # Errors
+/// When it can't be read.
+pub fn freeze(venv: &Path) -> anyhow::Result<Freeze> {
+    let mut found = Freeze::new();
+    let site = site_packages(venv)?;
+    for entry in fs::read_dir(&site).with_context(|| format!("could not read {}", site.display()))? {
+        let path = entry?.path();
+        let file = match path.extension().and_then(std::ffi::OsStr::to_str) {
+            Some("dist-info") => path.join("METADATA"),
+            Some("egg-info") if path.is_dir() => path.join("PKG-INFO"),
+            Some("egg-info") => path,
+            _ => continue,
+        };
+        let Ok(bytes) = fs::read(&file) else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        // Headers end at the first empty line; a description may hold anything.
+        let header = |name: &str| {
+            text.lines()
+                .take_while(|line| !line.is_empty())
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(|value| value.trim().to_owned())
+        };
+        if let (Some(name), Some(version)) = (header("Name"), header("Version")) {
+            found.insert(normalised(&name), version);
+        }
+    }
+    Ok(found)
+}
+
+/// As it is written: `name==version` a line.
+#[must_use]
+pub fn freeze_text(freeze: &Freeze) -> String {
+    freeze.iter().map(|(name, version)| format!("{name}=={version}\n")).collect()
+}
+
+/// Writes a file whose being there means that all before it is there: file and directory are synced.
+///
+/// # Errors
+/// When it can't be written.
+pub fn write_marker(path: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<()> {
+        let beside = path.with_extension("writing");
+        let mut file = fs::File::create(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        // Everything that the marker speaks for, not file by file: thousands of fsyncs take minutes.
+        nix::unistd::sync();
+        fs::rename(&beside, path)?;
+        fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    };
+    write().with_context(|| format!("could not write {}", path.display()))
+}
+
+/// Removes a directory of ours, read-only files in it or not; that it isn't there is well.
+///
+/// # Errors
+/// When something in it can't be removed.
+pub fn remove(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("could not remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
