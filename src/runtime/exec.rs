@@ -42,7 +42,10 @@ pub async fn run(bench: &mut Workbench, exec: &Exec) -> Result<Done> {
     bench.say(&format!("{} after {}", ended.exit, ended.took));
     let judged = judged(exec.judge, &ended);
     stand.notices.extend(judged.findings);
-    Ok(Done { verdict: judged.verdict, output: Output { facts: judged.facts, findings: stand.notices, ..Output::default() } })
+    Ok(Done {
+        verdict: judged.verdict,
+        output: Output { facts: judged.facts, findings: stand.notices, ..Output::default() },
+    })
 }
 
 /// A checkout of the commit, with the development environment first on `PATH` where one was installed.
