@@ -1,4 +1,5 @@
 //! What people see: every screen and dialog, at several sizes, in several looks.
+#![allow(clippy::expect_used, clippy::panic, reason = "a scene that cannot be built is a failed test")]
 
 #[path = "screens/fixture.rs"]
 #[allow(dead_code, reason = "the keys file uses the rest")]
@@ -193,7 +194,7 @@ fn ascii_is_ascii() {
 fn states_are_told_apart_without_colour_and_glyphs() {
     let theme = Theme { ascii: false, colours: Colours::None };
     let stripped = |name: &str, size| -> String {
-        screen(&scene(name, theme, size)).chars().filter(|sign| sign.is_ascii()).collect()
+        screen(&scene(name, theme, size)).chars().filter(char::is_ascii).collect()
     };
     let row = |text: &str, step: &str| -> String {
         text.lines().find(|line| line.contains(&format!(" {step} "))).unwrap_or_default().to_owned()

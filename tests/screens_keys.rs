@@ -1,4 +1,10 @@
 //! What keys, pastes, the mouse and answers lead to: `update` alone, no terminal.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "what is missing is a failed test"
+)]
 
 #[path = "screens/fixture.rs"]
 #[allow(dead_code, reason = "the scenes' own file uses the rest")]

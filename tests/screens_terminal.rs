@@ -1,4 +1,10 @@
 //! The real thing on a real pty: the terminal is given back, whatever ends the console.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "what is missing is a failed test"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::command::{CommandLine, Ended};
-use super::python::overlay;
+use super::python::{halt, overlay};
 use super::workbench::{Done, Workbench};
 use crate::domain::finding::Finding;
 use crate::domain::plan::{Exec, Output, Verdict};
-use crate::domain::project::{Judge, Place, ProjectKind};
+use crate::domain::project::{Judge, Place};
 use crate::git::Mirror;
 use crate::preset::judge::{self, Judged};
 
@@ -29,28 +29,56 @@ struct Stand {
 /// # Errors
 /// When it cannot be run at all.
 pub async fn run(bench: &mut Workbench, exec: &Exec) -> Result<Done> {
-    let mut stand = match exec.place {
-        Place::Source => source(bench, exec)?,
-        Place::Candidate => candidate(bench, exec).await?,
-    };
-    bench.keep(&stand.cwd, &stand.env);
-    bench.serve(&exec.setting.services).await?;
-    // Again, with the services' addresses: of no use once they are gone, but they say what was set.
+    match exec.place {
+        Place::Source => {
+            let mut stand = source(bench, exec).await?;
+            bench.serve(&exec.setting.services).await?;
+            let judged = carry_out(bench, exec, &stand).await?;
+            stand.notices.extend(judged.findings);
+            Ok(done(judged.verdict, judged.facts, stand.notices))
+        }
+        Place::Candidate => {
+            // The overlay points the settings' databases at the services, so these come first.
+            bench.serve(&exec.setting.services).await?;
+            let mut overlay = overlay::prepare(bench).await.context("the candidate could not be set up")?;
+            let mut findings = match overlay::databases(bench, &mut overlay).await {
+                Ok(findings) => findings,
+                Err(halt) => {
+                    let output = Output { findings: overlay.findings, ..Output::default() };
+                    return halt::done(Err(halt), output);
+                }
+            };
+            findings.append(&mut overlay.findings);
+            let stand = Stand { cwd: overlay.cwd.clone(), env: overlay.env.clone(), notices: Vec::new() };
+            let judged = carry_out(bench, exec, &stand).await?;
+            findings.extend(judged.findings);
+            // Whatever the command says: what it was tested on must be what will ship.
+            let verdict = match overlay.verify().await {
+                Ok(()) => judged.verdict,
+                Err(cause) => Verdict::Failed(cause),
+            };
+            Ok(done(verdict, judged.facts, findings))
+        }
+    }
+}
+
+/// Runs the command line where everything stands ready.
+async fn carry_out(bench: &mut Workbench, exec: &Exec, stand: &Stand) -> Result<Judged> {
     bench.keep(&stand.cwd, &stand.env);
     bench.say(&format!("$ {}", exec.run));
-    let ended = bench.run(CommandLine::shell(&exec.run).cwd(&stand.cwd).envs(stand.env)).await?;
+    let line = CommandLine::shell(&exec.run).cwd(&stand.cwd).envs(stand.env.clone());
+    let ended = bench.run(line).await?;
     bench.say(&format!("{} after {}", ended.exit, ended.took));
-    let judged = judged(exec.judge, &ended);
-    stand.notices.extend(judged.findings);
-    Ok(Done {
-        verdict: judged.verdict,
-        output: Output { facts: judged.facts, findings: stand.notices, ..Output::default() },
-    })
+    Ok(judged(exec.judge, &ended))
+}
+
+fn done(verdict: Verdict, facts: Vec<String>, findings: Vec<Finding>) -> Done {
+    Done { verdict, output: Output { facts, findings, ..Output::default() } }
 }
 
 /// A checkout of the commit, with the development environment first on `PATH` where one was installed.
-fn source(bench: &mut Workbench, exec: &Exec) -> Result<Stand> {
-    let notices = checkout(bench)?;
+async fn source(bench: &mut Workbench, exec: &Exec) -> Result<Stand> {
+    let notices = checkout(bench).await?;
     let cwd = inside(&bench.work(), &exec.setting.root);
     let mut env = BTreeMap::new();
     if let Some(venv) = bench.spec().inputs.values().find_map(|output| output.values.get(VENV)).cloned() {
@@ -60,28 +88,17 @@ fn source(bench: &mut Workbench, exec: &Exec) -> Result<Stand> {
     Ok(Stand { cwd, env, notices })
 }
 
-/// A copy of the candidate's tree with its own packages, the development ones in an overlay.
-async fn candidate(bench: &mut Workbench, exec: &Exec) -> Result<Stand> {
-    let overlay = overlay::prepare(bench).await.context("the candidate could not be set up")?;
-    let mut env = overlay.env;
-    env.insert("PATH".into(), first_on_path(&overlay.path_prefix, bench));
-    if let (ProjectKind::Django, Some(settings)) = (exec.setting.kind, &exec.setting.settings) {
-        env.insert("DJANGO_SETTINGS_MODULE".into(), settings.clone());
-    }
-    // What the stage itself says holds; its PATH is in ours already.
-    env.extend(exec.setting.env.clone().into_iter().filter(|(name, _)| name != "PATH"));
-    Ok(Stand { cwd: overlay.cwd, env, notices: Vec::new() })
-}
-
 /// Puts the commit's files into the working directory.
-fn checkout(bench: &Workbench) -> Result<Vec<Finding>> {
-    let spec = bench.spec();
-    let whole = || -> Result<Vec<Finding>> {
+async fn checkout(bench: &Workbench) -> Result<Vec<Finding>> {
+    let (mirror, commit, work) = (bench.spec().mirror.clone(), bench.spec().commit.id.clone(), bench.work());
+    let short = commit.short().to_owned();
+    let exported = tokio::task::spawn_blocking(move || {
         // The whole repository, whatever the project's directory: a command may look beside it.
-        let mirror = Mirror::open(&spec.mirror, &spec.mirror)?;
-        Ok(mirror.export(&spec.commit.id, ".", &bench.work())?.notices)
-    };
-    whole().with_context(|| format!("commit {} could not be put into a directory", spec.commit.id.short()))
+        Mirror::open(&mirror, &mirror)?.export(&commit, ".", &work)
+    });
+    let exported =
+        exported.await?.with_context(|| format!("commit {short} could not be put into a directory"))?;
+    Ok(exported.notices)
 }
 
 /// Reads how a command ended.

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::action::{ACTIONS, Entry, Key};
+use super::action::{ACTIONS, Entry};
 use super::fuzzy;
 use super::model::{Dialog, Model, Request};
 use super::update::{perform, show_run};
@@ -12,13 +12,17 @@ use crate::domain::query::{CommitRow, Query};
 /// How far a page key goes in a list.
 const PAGE: isize = 10;
 
-/// The actions that the palette shows.
+/// The actions that the palette shows: those whose name fits, then those whose help says the word.
 pub(crate) fn palette<'a>(query: &str) -> Vec<&'a Entry> {
-    let items = ACTIONS.iter().map(|entry| {
-        let keys: Vec<String> = entry.keys.iter().map(Key::label).collect();
-        (entry, format!("{} {} {}", entry.name, entry.help, keys.join(" ")))
-    });
-    fuzzy::filter(query, items)
+    let mut found = fuzzy::filter(query, ACTIONS.iter().map(|entry| (entry, entry.name.to_owned())));
+    let word = query.trim().to_lowercase();
+    let told = ACTIONS.iter().filter(|entry| entry.help.to_lowercase().contains(&word));
+    for entry in told {
+        if !found.iter().any(|known| known.action == entry.action) {
+            found.push(entry);
+        }
+    }
+    found
 }
 
 /// The commits that the picker shows.
@@ -52,15 +56,10 @@ pub(super) fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request
 
 fn other(model: &mut Model, event: KeyEvent) {
     match &mut model.dialog {
-        Some(Dialog::Palette { field, at }) => {
-            if field.key(event) {
-                *at = 0;
-            }
-        }
+        Some(Dialog::Palette { field, at }) => *at = if field.key(event) { 0 } else { *at },
         Some(Dialog::Picker { field }) => {
-            if field.key(event) {
-                model.commits.at = 0;
-            }
+            let first = field.key(event);
+            model.commits.at = if first { 0 } else { model.commits.at };
         }
         Some(Dialog::Acknowledge { field, .. }) => {
             field.key(event);

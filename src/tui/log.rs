@@ -66,7 +66,7 @@ pub struct LogView {
     pub hits: Option<Hits>,
     /// The search field, while it is being typed in.
     pub typing: Option<Field>,
-    /// The line from which on the file is being read, until that has come.
+    /// The line from which on the file was asked to be read last.
     pub asked: Option<u64>,
 }
 
@@ -142,7 +142,7 @@ impl LogView {
         let last = self.total.saturating_sub(1);
         let top = page.saturating_sub(1).min(last);
         let target = self.bottom().saturating_add_signed(by).clamp(top, last);
-        self.follow = by > 0 && target >= last || (self.follow && target >= last);
+        self.follow = target >= last && (by > 0 || self.follow);
         self.bottom = target;
     }
 

@@ -378,6 +378,15 @@ impl Model {
         })
     }
 
+    /// The moment that what is shown is true for: durations stand still while there is no engine.
+    #[must_use]
+    pub fn shown_at(&self) -> Timestamp {
+        match &self.link {
+            Link::Lost { since, .. } => *since,
+            Link::Opening | Link::Up => self.now,
+        }
+    }
+
     /// Whether something moves with the clock, second by second.
     #[must_use]
     pub fn moves(&self) -> bool {

@@ -222,7 +222,7 @@ impl Theme {
                 Mark::Failed => "X",
                 Mark::Inconclusive => "!",
                 Mark::Accepted => "a",
-                Mark::Cancelled => "x",
+                Mark::Cancelled => "c",
                 Mark::Skipped => "-",
             };
         }
@@ -278,6 +278,7 @@ impl Theme {
             return text.into();
         }
         let mut plain = String::with_capacity(text.len());
+        let text = text.replace("↑↓", "up/dn");
         for sign in text.chars() {
             match sign {
                 '·' => plain.push('|'),

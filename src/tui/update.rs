@@ -37,13 +37,11 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Request> {
         Msg::LogLines { key, first, lines, total } => {
             if model.log.key.as_ref() == Some(&key) {
                 model.log.take(first, lines, total);
-                model.log.asked = None;
             }
         }
         Msg::LogTrouble { key, why } => {
             if model.log.key.as_ref() == Some(&key) {
                 model.log.trouble = Some(why);
-                model.log.asked = None;
             }
         }
         Msg::LogHits { key, query, lines, count } => {
@@ -90,8 +88,9 @@ fn look_at_log(model: &mut Model, requests: &mut Vec<Request>) {
         requests.push(Request::FollowLog { key: wanted, open });
     }
     if model.log.key.is_some()
-        && model.log.asked.is_none()
         && let Some(from) = model.log.missing(layout::log_page(model))
+        // Once: what a full log left out does not come by asking again.
+        && model.log.asked != Some(from)
     {
         model.log.asked = Some(from);
         requests.push(Request::ReadLog { from, count: WINDOW });
@@ -451,10 +450,8 @@ fn mouse(model: &mut Model, event: MouseEvent, requests: &mut Vec<Request>) {
         }
     } else if regions.left.contains(at) {
         click_left(model, layout::inside(regions.left), at);
-    } else if regions.right.contains(at) && layout::is_wide(model) {
-        if model.attempt().is_some() {
-            model.focus = Focus::Log;
-        }
+    } else if regions.right.contains(at) && layout::is_wide(model) && model.attempt().is_some() {
+        model.focus = Focus::Log;
     }
 }
 

@@ -9,5 +9,6 @@
 
 mod attempts;
 mod commands;
+mod django;
 mod postgres;
 mod stage;

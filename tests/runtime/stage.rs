@@ -161,9 +161,16 @@ fn repository(base: &Path) -> CommitId {
     std::fs::create_dir_all(repository.join("service")).unwrap();
     std::fs::write(repository.join("README"), "the commit's\n").unwrap();
     std::fs::write(repository.join("service/name"), "inner\n").unwrap();
+    let commit = commit_all(&repository, "First");
+    std::fs::write(repository.join("README"), "the working tree's\n").unwrap();
+    commit
+}
+
+/// Commits everything that lies in a repository, made where it is missing.
+pub(crate) fn commit_all(repository: &Path, subject: &str) -> CommitId {
     let git = |arguments: &[&str]| {
         let ended = Command::new("git")
-            .current_dir(&repository)
+            .current_dir(repository)
             .args(["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"])
             .args(arguments)
             .output()
@@ -173,7 +180,6 @@ fn repository(base: &Path) -> CommitId {
     };
     git(&["init", "-q"]);
     git(&["add", "."]);
-    git(&["commit", "-qm", "First"]);
-    std::fs::write(repository.join("README"), "the working tree's\n").unwrap();
+    git(&["commit", "-qm", subject]);
     CommitId(git(&["rev-parse", "HEAD"]))
 }

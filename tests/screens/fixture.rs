@@ -1,4 +1,5 @@
 //! States as the engine would send them, built directly.
+#![allow(clippy::expect_used, reason = "a scene that cannot be built is a failed test")]
 
 use std::collections::BTreeMap;
 

@@ -98,7 +98,30 @@ pub fn freeze_text(freeze: &Freeze) -> String {
     freeze.iter().map(|(name, version)| format!("{name}=={version}\n")).collect()
 }
 
-/// Writes a file whose being there means that all before it is there: file and directory are synced.
+/// Number and size (bytes) of an environment's files, bytecode left out: it comes and goes with use.
+///
+/// # Errors
+/// When something in it can't be read.
+pub fn extent(venv: &Path) -> anyhow::Result<(u64, u64)> {
+    let mut sum = (0, 0);
+    for entry in fs::read_dir(venv).with_context(|| format!("could not read {}", venv.display()))? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() && entry.file_name() != "__pycache__" {
+            let (files, bytes) = extent(&entry.path())?;
+            sum = (sum.0 + files, sum.1 + bytes);
+        } else if kind.is_file() && entry.path().extension().is_none_or(|end| end != "pyc") {
+            sum = (sum.0 + 1, sum.1 + entry.metadata()?.len());
+        }
+    }
+    Ok(sum)
+}
+
+/// Writes a file whose being there means that all before it was done: file and directory are synced.
+///
+/// What it speaks for is not synced file by file (thousands of them take minutes): a power failure can leave files
+/// behind it empty. So whoever trusts a marker measures what it speaks for: an artifact by its manifest, an
+/// environment by its [`extent`].
 ///
 /// # Errors
 /// When it can't be written.
@@ -108,8 +131,6 @@ pub fn write_marker(path: &Path, text: &str) -> anyhow::Result<()> {
         let mut file = fs::File::create(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        // Everything that the marker speaks for, not file by file: thousands of fsyncs take minutes.
-        nix::unistd::sync();
         fs::rename(&beside, path)?;
         fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
     };

@@ -25,6 +25,8 @@ const FORMAT: u32 = 1;
 struct Complete {
     interpreter: Interpreter,
     freeze: Freeze,
+    /// Number and size of its files.
+    extent: (u64, u64),
 }
 
 /// The names of the output's values.
@@ -121,7 +123,7 @@ async fn build(
     let text = environment::freeze_text(&freeze);
     std::fs::write(home.join("freeze.txt"), text)
         .context("could not write the list of installed packages")?;
-    let complete = Complete { interpreter: interpreter.clone(), freeze };
+    let complete = Complete { interpreter: interpreter.clone(), freeze, extent: environment::extent(&venv)? };
     let text = serde_json::to_string_pretty(&complete).context("the environment's marker as JSON")?;
     environment::write_marker(&marker(home), &text)?;
     Ok(complete)
@@ -152,6 +154,8 @@ async fn usable(
                 "its interpreter doesn't run any more"
             } else if environment::freeze(&venv).ok().as_ref() != Some(&complete.freeze) {
                 "its packages are not those that were installed"
+            } else if environment::extent(&venv).ok() != Some(complete.extent) {
+                "its files are not those that were installed"
             } else if !home.join("freeze.txt").is_file() {
                 "its list of packages is gone"
             } else {

@@ -33,7 +33,6 @@ pub mod pipfile;
 pub mod pyproject;
 pub mod requirements;
 pub mod source;
-pub mod standin;
 
 #[cfg(test)]
 mod tests;

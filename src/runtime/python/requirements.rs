@@ -216,7 +216,8 @@ mod tests {
     fn each_line_is_read_as_pip_reads_it() {
         let sha = "0123456789abcdef0123456789abcdef01234567";
         let git = format!("-e git+https://git.example/thing@{sha}#egg=thing");
-        let cases: [(&str, Option<(&str, bool, bool)>); 18] = [
+        type Read<'a> = Option<(&'a str, bool, bool)>;
+        let cases: [(&str, Read<'_>); 18] = [
             ("Django==5.2.1", Some(("django", true, false))),
             ("django", Some(("django", false, false))),
             ("django>=5,<6", Some(("django", false, false))),

@@ -9,7 +9,7 @@ use crate::domain::ids::CommitId;
 
 use super::halt::Halt;
 use super::locked::{Lock, Locked};
-use super::standin::git::Mirror;
+use crate::git::Mirror;
 use crate::preset::dependencies::{self, Manager};
 use crate::preset::tree::Directory;
 use crate::runtime::workbench::Workbench;
@@ -24,11 +24,13 @@ pub async fn export(
     root: &str,
     destination: &Path,
 ) -> anyhow::Result<Vec<Finding>> {
-    let mirror = Mirror::open(Path::new("."), &bench.spec().mirror);
-    let exported = mirror
-        .export(commit, root, destination)
-        .await
-        .with_context(|| format!("commit {} could not be exported", commit.short()))?;
+    let (mirror, asked) = (bench.spec().mirror.clone(), commit.clone());
+    let (root, destination) = (root.to_owned(), destination.to_owned());
+    let exported = tokio::task::spawn_blocking(move || {
+        Mirror::open(&mirror, &mirror)?.export(&asked, &root, &destination)
+    });
+    let exported =
+        exported.await?.with_context(|| format!("commit {} could not be exported", commit.short()))?;
     Ok(exported.notices)
 }
 
@@ -37,8 +39,9 @@ pub async fn export(
 /// # Errors
 /// When git can't say.
 pub async fn tree_hash(bench: &Workbench, commit: &CommitId) -> anyhow::Result<String> {
-    let mirror = Mirror::open(Path::new("."), &bench.spec().mirror);
-    mirror.tree_hash(commit).await
+    let (mirror, commit) = (bench.spec().mirror.clone(), commit.clone());
+    let hash = tokio::task::spawn_blocking(move || Mirror::open(&mirror, &mirror)?.tree_hash(&commit));
+    Ok(hash.await??)
 }
 
 /// What an exported commit locks.

@@ -200,7 +200,7 @@ impl<'m> Card<'m> {
             };
             self.say("beside", Role::Text, service);
         }
-        let needs: Vec<&str> = step.needs.iter().map(|need| need.as_str()).collect();
+        let needs: Vec<&str> = step.needs.iter().map(crate::domain::ids::StepId::as_str).collect();
         self.say("needs", Role::Text, &needs.join(", "));
         if let Some(usual) = self.model.state.estimate(&step.id) {
             self.say("usually", Role::Text, &usual.to_string());

@@ -47,7 +47,12 @@ pub(crate) fn draw_rows(model: &Model, rows: &[&CommitRow], area: Rect, buffer: 
     }
     let columns = usize::from(area.width);
     let author = if columns >= 84 { 14 } else { 0 };
-    let came = if columns >= 84 { 24 } else { 19 };
+    let came = match columns {
+        84.. => 24,
+        60..84 => 19,
+        // The glyph alone.
+        _ => 2,
+    };
     let from = first_shown(rows.len(), model.commits.at, usize::from(area.height));
     for (line, (index, row)) in (0..area.height).zip(rows.iter().enumerate().skip(from)) {
         let chosen = index == model.commits.at;
@@ -70,8 +75,8 @@ fn commit_line(
     let commit = &row.commit;
     let mut words = Words::new(&model.theme);
     words.add(Role::Accent, commit.id.short()).add(Role::Text, "  ");
-    let age = model.ago(commit.authored);
-    let tail = came + 1 + author + usize::from(author > 0) + 9;
+    let age = if came > 2 { model.ago(commit.authored) } else { String::new() };
+    let tail = came + 1 + author + usize::from(author > 0) + if came > 2 { 9 } else { 0 };
     let room = columns.saturating_sub(words.columns() + tail);
     let names: Vec<&str> = commit.tags.iter().chain(&commit.branches).map(String::as_str).collect();
     let mut names = names.join(" ");

@@ -18,6 +18,9 @@ use crate::tui::theme::{Mark, Role, run_word};
 
 /// The columns of a dialog that holds text.
 const TEXT: u16 = 76;
+/// The columns of the list of keys, at most, and of the keys in it.
+const WIDE: u16 = 100;
+const KEYS: usize = 20;
 
 pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
     let area = frame.area();
@@ -72,18 +75,20 @@ pub(crate) fn help_lines(model: &Model) -> Vec<Line<'static>> {
     ACTIONS
         .iter()
         .filter(|entry| !entry.keys.is_empty())
-        .map(|entry| {
+        .flat_map(|entry| {
             let keys: Vec<String> = entry.keys.iter().map(Key::label).collect();
             let reason = entry.action.availability(model).err();
-            let mut words = Words::new(&model.theme);
+            let text =
+                reason.map_or(entry.help.to_owned(), |reason| format!("{} Not now: {reason}.", entry.help));
             let (key_role, role) =
                 if reason.is_some() { (Role::Dim, Role::Dim) } else { (Role::Accent, Role::Text) };
-            words.cut(key_role, &keys.join(" "), 17).to(18);
-            match reason {
-                Some(reason) => words.add(role, entry.help).add(Role::Dim, &format!(" Not now: {reason}.")),
-                None => words.add(role, entry.help),
-            };
-            words.line()
+            let columns = usize::from(model.size.0.min(WIDE)).saturating_sub(4 + KEYS);
+            fold(&text, columns).into_iter().enumerate().map(move |(index, piece)| {
+                let mut words = Words::new(&model.theme);
+                let shown = if index == 0 { keys.join(" ") } else { String::new() };
+                words.cut(key_role, &shown, KEYS - 1).to(KEYS).add(role, &piece);
+                words.line()
+            })
         })
         .collect()
 }
@@ -132,7 +137,7 @@ fn draw_text(
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
     let spot = place(
         area,
-        TEXT.max(area.width.min(100) * u16::from(title == "Keys")),
+        if title == "Keys" { area.width.min(WIDE) } else { TEXT },
         height.min(area.height.saturating_sub(2)),
     );
     let page = usize::from(spot.height.saturating_sub(2));

@@ -62,7 +62,8 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
                 text.push_str(&format!(" · {}", open.join(", ")));
             }
             text.push_str(&format!(" · {over} of {} steps done", steps.len()));
-            let left = schedule(&model.state, id, model.now).left.filter(|_| run.phase == RunPhase::Running);
+            let left =
+                schedule(&model.state, id, model.shown_at()).left.filter(|_| run.phase == RunPhase::Running);
             if let Some(left) = left {
                 text.push_str(&format!(" · about {} left", steps::rounded(left)));
             }
@@ -91,7 +92,7 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
             }
         }
         RunPhase::Ended(RunEnd::Passed { release: Some(release) }) => {
-            text.push_str(&format!(" · release {release}"))
+            text.push_str(&format!(" · release {release}"));
         }
         RunPhase::Ended(RunEnd::Superseded { by }) => text.push_str(&format!(" by run {by}")),
         RunPhase::Queued | RunPhase::Preparing | RunPhase::Ended(_) => {}

@@ -51,7 +51,7 @@ fn title(model: &Model) -> Vec<(Role, String)> {
     title.push((mark.role(), mark.word().to_owned()));
     title.push((Role::Dim, format!(" · attempt {}", at.attempt)));
     if let Some(started) = at.started {
-        let until = if at.is_open() { model.now } else { at.ended.unwrap_or(model.now) };
+        let until = if at.is_open() { model.shown_at() } else { at.ended.unwrap_or(model.shown_at()) };
         title.push((Role::Dim, format!(" · {}", until.since(started))));
     }
     title

@@ -77,7 +77,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         words.add(if index == here { Role::Strong } else { Role::Text }, step.id.as_str());
         words.add(Role::Dim, &format!(" · {}", mark.word()));
         if let (Some(started), true) = (at.started, at.is_open()) {
-            words.add(Role::Accent, &format!(" {}", model.now.since(started)));
+            words.add(Role::Accent, &format!(" {}", model.shown_at().since(started)));
         }
         put(buffer, body, next, &words.line());
         if index == here {

@@ -23,7 +23,7 @@ const TIME: usize = 7;
 
 pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let Some((id, run)) = model.run() else { return };
-    let schedule = schedule(&model.state, id, model.now);
+    let schedule = schedule(&model.state, id, model.shown_at());
     let inside = panel(model, area, model.focus == Focus::Steps, &title(model, &schedule), &[], buffer);
     let steps = model.steps();
     let lines = step_lines(model, inside.height);
@@ -89,7 +89,7 @@ fn title(model: &Model, schedule: &Schedule) -> Vec<(Role, String)> {
 
 /// How long a run has taken, once it has begun.
 pub(crate) fn took(model: &Model, run: &Run) -> Option<Millis> {
-    run.started.map(|started| run.ended.unwrap_or(model.now).since(started))
+    run.started.map(|started| run.ended.unwrap_or(model.shown_at()).since(started))
 }
 
 /// A foretold time, no more exact than it can be.
@@ -184,7 +184,7 @@ fn time(model: &Model, step: &Step, at: &StepState) -> (Role, String) {
         }
         (StepPhase::Skipped { .. }, ..) => (Role::Dim, String::new()),
         (StepPhase::Running | StepPhase::Observing, Some(started), _) => {
-            (Role::Accent, model.now.since(started).to_string())
+            (Role::Accent, model.shown_at().since(started).to_string())
         }
         (_, Some(started), Some(ended)) => (Role::Dim, ended.since(started).to_string()),
         _ => (Role::Dim, String::new()),
@@ -239,7 +239,7 @@ pub(crate) fn waits_for(model: &Model, run: &Run, step: &Step) -> String {
         .needs
         .iter()
         .filter(|need| !state(need).is_some_and(StepState::lets_others_start))
-        .map(|need| need.as_str())
+        .map(crate::domain::ids::StepId::as_str)
         .collect();
     if !missing.is_empty() {
         return format!("waits for {}", missing.join(", "));
@@ -367,7 +367,7 @@ fn release(model: &Model, id: crate::domain::ids::RunId, run: &Run) -> Option<Li
             none(&mut words, &why);
         }
         RunPhase::Ended(RunEnd::Cancelled) | RunPhase::Cancelling { .. } => {
-            none(&mut words, "the run was cancelled")
+            none(&mut words, "the run was cancelled");
         }
         RunPhase::Ended(RunEnd::Superseded { by }) => none(&mut words, &format!("run {by} took its place")),
         _ if run.until.is_some() => {

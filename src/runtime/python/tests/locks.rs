@@ -86,16 +86,23 @@ async fn a_poetry_lock_is_installed_and_a_stale_one_refused() {
     }
     let world = World::django("5.2");
     let poetry = tool("poetry", "poetry").join("poetry");
+    // As a simple index, which a mirror has where it has no more than that.
+    let ask = "python3 -c 'from pip._internal.models.index import PyPI; print(PyPI.simple_url)'";
+    let index = sh(Path::new("/"), ask).trim().to_owned();
     let pyproject = |django: &str| {
         format!(
             "[tool.poetry]\nname = 'shop'\nversion = '0.1.0'\ndescription = ''\nauthors = []\npackage-mode = false\n\
              [tool.poetry.dependencies]\npython = '>=3.11,<4'\ndjango = '{django}'\n\
              [tool.poetry.group.dev.dependencies]\npytest = '8.3.4'\n\
+             [[tool.poetry.source]]\nname = 'index'\nurl = '{index}'\npriority = 'primary'\n\
              [build-system]\nrequires = ['poetry-core']\nbuild-backend = 'poetry.core.masonry.api'\n"
         )
     };
     world.write("pyproject.toml", &pyproject("5.2.1"));
-    sh(&world.repository(), &format!("{} lock --no-interaction", poetry.display()));
+    sh(
+        &world.repository(),
+        &format!("POETRY_VIRTUALENVS_CREATE=false {} lock --no-interaction", poetry.display()),
+    );
     let setting = world.setting(&world.commit());
     let installed = world.install(&setting).await.unwrap();
     assert!(installed.facts.contains(&"locked".to_owned()), "{:?}", installed.facts);

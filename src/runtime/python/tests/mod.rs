@@ -139,7 +139,7 @@ impl World {
             },
             commit: commit_facts(),
             inputs: inputs.iter().map(|(step, output)| (StepId::from(*step), (*output).clone())).collect(),
-            mirror: self.repository(),
+            mirror: self.repository().join(".git"),
             artifacts: self.dir.path().join("artifacts"),
             cache: self.cache(),
             redact: Vec::new(),
@@ -215,6 +215,7 @@ fn commit_facts() -> CommitFacts {
     }
 }
 
+#[allow(clippy::result_large_err, reason = "a test's own road")]
 fn ended(bench: &Workbench, verdict: Verdict, output: Output) -> Result<Output, Cause> {
     match verdict {
         Verdict::Passed => Ok(output),
