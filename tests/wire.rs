@@ -288,13 +288,14 @@ async fn a_process_of_a_stage_may_not_command() {
         say = lambda o: (f.write(json.dumps(o) + '\\n'), f.flush())\n\
         say(dict(type='hello', protocol=int(sys.argv[2]), version='0', role='x', terminal='-', read_only=False))\n\
         f.readline()\n\
-        say(dict(type='command', id=1, command=dict(kind='cancel_run', run=1, now=True)))\n\
+        say(dict(type='command', id=1, command=json.loads(sys.argv[3])))\n\
         print(f.readline())";
     let ask = |stage: bool| {
         // The inner process clears its environment; its ancestor still tells where it comes from.
         let mut command = tokio::process::Command::new("sh");
         command.args(["-c", "env -i python3 -c \"$0\" \"$@\"; true", script]);
         command.arg(&engine.socket).arg(PROTOCOL_VERSION.to_string());
+        command.arg(serde_json::to_string(&rows(1)).unwrap());
         command.env_remove("TOWPATH_ATTEMPT");
         if stage {
             command.env("TOWPATH_ATTEMPT", "run 1 pytest attempt 1");

@@ -128,7 +128,7 @@ fn choose(attempts: &[Attempt], run: RunId, wanted: &Wanted) -> Result<Attempt, 
     let of_step = || attempts.iter().filter(|attempt| &attempt.key.step == step);
     let found = match wanted.attempt {
         Some(number) => of_step().find(|attempt| attempt.key.attempt == number),
-        None => of_step().last(),
+        None => of_step().next_back(),
     };
     found.cloned().ok_or_else(|| match (of_step().count(), wanted.attempt) {
         (0, _) => {
@@ -153,12 +153,12 @@ struct Log {
 
 impl Log {
     fn open(directory: &Path) -> Result<Self, Failure> {
-        Ok(Self { reader: Reader::open(directory).map_err(unreadable)? })
+        Ok(Self { reader: Reader::open(directory).map_err(|error| unreadable(&error))? })
     }
 
     fn print_new(&mut self, output: &mut Output) -> Result<(), Failure> {
         loop {
-            let lines = self.reader.poll().map_err(unreadable)?;
+            let lines = self.reader.poll().map_err(|error| unreadable(&error))?;
             if lines.is_empty() {
                 return Ok(());
             }
@@ -190,7 +190,7 @@ fn print(output: &mut Output, line: &Line) -> Result<(), Failure> {
     output.line(&format!("{clock} {text}"))
 }
 
-fn unreadable(error: StoreError) -> Failure {
+fn unreadable(error: &StoreError) -> Failure {
     Failure::new(Sort::Unclear, sentence(&error.to_string()), "")
 }
 
@@ -212,7 +212,8 @@ mod tests {
             attempt("ruff", 2, None),
             attempt("mypy", 1, None),
         ];
-        let cases: [(Option<&str>, Option<u32>, Result<(&str, u32), &str>); 6] = [
+        type Case = (Option<&'static str>, Option<u32>, Result<(&'static str, u32), &'static str>);
+        let cases: [Case; 6] = [
             (None, None, Ok(("ruff", 2))),
             (Some("pytest"), None, Ok(("pytest", 1))),
             (Some("ruff"), Some(1), Ok(("ruff", 1))),

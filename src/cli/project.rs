@@ -31,7 +31,8 @@ impl Location {
         let start = start.canonicalize().map_err(|error| {
             Failure::usage(format!("{} cannot be entered: {error}.", start.display()), "")
         })?;
-        let repository = git::discover(&start).map_err(|error| Failure::usage(sentence(&error.to_string()), NAME_IT))?;
+        let repository =
+            git::discover(&start).map_err(|error| Failure::usage(sentence(&error.to_string()), NAME_IT))?;
         let Some(directory) = start
             .ancestors()
             .take_while(|it| it.starts_with(&repository))

@@ -23,7 +23,7 @@ use crate::wire::protocol::FromEngine;
 /// How often the bottom line is drawn over while nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How many rows of a run are asked for after a broken connection: a run of a hundred steps writes some hundreds.
+/// How many rows are asked for after a broken connection: a run of a hundred steps writes some hundreds.
 const ROWS: u32 = 10_000;
 
 /// How often a lost engine is looked for again before its loss is told.
@@ -212,7 +212,8 @@ impl Viewing<'_> {
         self.client = session::connect(self.layout, "run").await?;
         let (state, stream) = session::attach(&self.client).await?;
         let after = self.printer.state().seq;
-        let query = Query::Journal { run: Some(self.run), after, limit: ROWS };
+        // Of every run: that the engine was started anew belongs to none.
+        let query = Query::Journal { run: None, after, limit: ROWS };
         let Answer::Journal { rows } = session::ask(&self.client, query).await? else {
             return Err(Failure::unexpected("the journal"));
         };

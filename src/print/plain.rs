@@ -43,7 +43,7 @@ impl Printer {
         if envelope.seq <= self.state.seq {
             return Vec::new();
         }
-        let before = self.durations_of(envelope);
+        let before = self.started_at(envelope);
         self.state.apply(envelope);
         match (&envelope.event, run_of(&envelope.event)) {
             (Event::EngineStarted { version }, _) => {
@@ -56,10 +56,13 @@ impl Printer {
         }
     }
 
-    /// The moment the attempt that this row ends was started.
-    fn durations_of(&self, envelope: &Envelope) -> Option<Timestamp> {
-        let Event::StepFinished { key, .. } = &envelope.event else { return None };
-        self.state.runs.get(&self.run)?.steps.get(&key.step)?.started
+    /// The moment the attempt that this row is about was started, as far as was known before it.
+    fn started_at(&self, envelope: &Envelope) -> Option<Timestamp> {
+        let (Event::StepFinished { key, .. } | Event::StepStarted { key }) = &envelope.event else {
+            return None;
+        };
+        let step = self.state.runs.get(&self.run)?.steps.get(&key.step)?;
+        if step.attempt == key.attempt { step.started } else { None }
     }
 
     fn lines(&self, envelope: &Envelope, started: Option<Timestamp>) -> Vec<String> {
@@ -101,6 +104,10 @@ impl Printer {
                 )]
             }
             Event::RunFinished { run, end } => vec![self.finished(at, *run, *end)],
+            // A new engine found it and looks after it: nothing was started twice.
+            Event::StepStarted { key } if started.is_some() => {
+                vec![self.line(at, Mark::Running, &format!("{} is looked after again", key.step))]
+            }
             Event::StepStarted { key } => vec![self.line(at, Mark::Running, &self.started(key))],
             Event::StepTimedOut { key } => {
                 let limit = self.timeout(key).map(|limit| format!(" of {limit}")).unwrap_or_default();
@@ -124,7 +131,8 @@ impl Printer {
     fn planned(&self, at: Timestamp, plan: &Plan, findings: &[Finding]) -> Vec<String> {
         let run: Vec<&str> =
             plan.steps.iter().filter(|step| step.skip.is_none()).map(|step| step.id.as_str()).collect();
-        let text = format!("plan {} · {} steps: {}", plan.digest.short(), run.len(), run.join(", "));
+        let steps = if run.len() == 1 { "step" } else { "steps" };
+        let text = format!("plan {} · {} {steps}: {}", plan.digest.short(), run.len(), run.join(", "));
         let mut lines = vec![self.line(at, Mark::Note, &text)];
         let skipped = plan.steps.iter().filter_map(|step| Some((step, step.skip.as_ref()?)));
         for (step, why) in skipped {
@@ -299,3 +307,6 @@ pub fn bytes(count: u64) -> String {
     }
     format!("{}.{} {name}", tenths / 10, tenths % 10)
 }
+
+#[cfg(test)]
+mod tests;

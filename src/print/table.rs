@@ -14,7 +14,7 @@ const WIDEST: usize = 50;
 /// Runs as a table, in the order given. The first line names the columns.
 #[must_use]
 pub fn history(style: &Style, runs: &[RunSummary]) -> Vec<String> {
-    let header = ["run", "when", "commit", "subject", "by", "took", "ended", "release", "failed"];
+    let header = ["run", "when", "commit", "subject", "by", "took", "end", "release", "failed"];
     let mut rows = vec![header.map(str::to_owned)];
     for run in runs {
         let phase = run.end.map_or(RunPhase::Running, RunPhase::Ended);

@@ -57,6 +57,7 @@ pub enum FromViewer {
 }
 
 /// From the engine.
+#[expect(clippy::large_enum_variant, reason = "the large one, `Happened`, is nearly every message")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum FromEngine {
