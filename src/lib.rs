@@ -14,7 +14,7 @@
 //! | [`runtime`] | where steps run: a worker process an attempt | `domain`, `preset`, `text`, `git`, `store` |
 //! | [`wire`] | JSON lines between viewer and engine | `domain`, `store::layout` |
 //! | [`engine`] | one loop: decide, write, act | all above |
-//! | [`tui`], [`print`] | what people and programs read | `domain`, `text`, `wire`, `store::segment` |
+//! | [`tui`], [`print`](mod@print) | what people and programs read | `domain`, `text`, `wire`, `store::segment` |
 //! | [`cli`] | one file a subcommand | all |
 
 pub mod cli;

@@ -1,5 +1,12 @@
 //! The real binary: what it says to mistakes on the command line, and its exit codes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that fails says so by panicking"
+)]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

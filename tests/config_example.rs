@@ -1,6 +1,13 @@
 //! `config.example.toml` documents every key, is valid with and without its commented keys, and agrees with the
 //! defaults that the code really has.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that fails says so by panicking"
+)]
+
 use towpath::config::{self, File, schema};
 use towpath::domain::project::{Project, ProjectKind, Stage};
 use towpath::preset::{self, tree::Memory};

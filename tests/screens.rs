@@ -1,4 +1,5 @@
 //! What people see: every screen and dialog, at several sizes, in several looks.
+
 #![allow(clippy::expect_used, clippy::panic, reason = "a scene that cannot be built is a failed test")]
 
 #[path = "screens/fixture.rs"]

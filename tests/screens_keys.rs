@@ -1,4 +1,5 @@
 //! What keys, pastes, the mouse and answers lead to: `update` alone, no terminal.
+
 #![allow(
     clippy::expect_used,
     clippy::panic,

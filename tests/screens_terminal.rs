@@ -1,4 +1,5 @@
 //! The real thing on a real pty: the terminal is given back, whatever ends the console.
+
 #![allow(
     clippy::expect_used,
     clippy::panic,

@@ -1,5 +1,12 @@
 //! Server and client in one process, over a real socket, with an engine that is a table of answers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that fails says so by panicking"
+)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 

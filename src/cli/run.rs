@@ -15,7 +15,7 @@ use crate::domain::ids::{RunId, Seq, StepId};
 use crate::domain::query::{Answer, Query};
 use crate::domain::state::{Run, RunEnd, RunPhase, State};
 use crate::print::plain::Printer;
-use crate::print::{json, run_of, table};
+use crate::print::{json, table};
 use crate::store::layout::Layout;
 use crate::wire::client::Client;
 use crate::wire::protocol::FromEngine;
@@ -180,8 +180,8 @@ impl Viewing<'_> {
         if !output.json {
             return output.lines(lines);
         }
-        let concerns = run_of(&envelope.event) == Some(self.run)
-            || matches!(envelope.event, Event::EngineStarted { .. });
+        let concerns =
+            envelope.event.run() == Some(self.run) || matches!(envelope.event, Event::EngineStarted { .. });
         if is_new && concerns { output.line(&json::event(envelope)) } else { Ok(()) }
     }
 

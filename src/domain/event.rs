@@ -221,3 +221,45 @@ pub enum Event {
         ending: Ending,
     },
 }
+
+impl Event {
+    /// The run that an event is part of the story of; `None` for what concerns the project or a deployment.
+    #[must_use]
+    pub const fn run(&self) -> Option<RunId> {
+        match self {
+            Self::RunQueued { run, .. }
+            | Self::RunSuperseded { run, .. }
+            | Self::RunStarted { run }
+            | Self::RunPlanned { run, .. }
+            | Self::RunUnplannable { run, .. }
+            | Self::RunHeld { run, .. }
+            | Self::RunCancelled { run, .. }
+            | Self::RunReopened { run }
+            | Self::RunFinished { run, .. } => Some(*run),
+            Self::StepStarted { key } | Self::StepTimedOut { key } | Self::StepFinished { key, .. } => {
+                of_owner(key.owner)
+            }
+            Self::StepAcknowledged { owner, .. } => of_owner(*owner),
+            Self::ReleaseCreated { release } => Some(release.run),
+            Self::EngineStarted { .. }
+            | Self::ProjectLoaded { .. }
+            | Self::BranchSeen { .. }
+            | Self::DeploymentCreated { .. }
+            | Self::WayBackFixed { .. }
+            | Self::LeaseAcquired { .. }
+            | Self::LeaseDenied { .. }
+            | Self::DeploymentHeld { .. }
+            | Self::DeploymentResumed { .. }
+            | Self::EnvironmentObserved { .. }
+            | Self::DeploymentStepsEnded { .. }
+            | Self::DeploymentFinished { .. } => None,
+        }
+    }
+}
+
+const fn of_owner(owner: Owner) -> Option<RunId> {
+    match owner {
+        Owner::Run(run) => Some(run),
+        Owner::Deployment(_) => None,
+    }
+}

@@ -127,13 +127,18 @@ impl State {
                 {
                     run.failed = None;
                 }
-                if let Some(state) = self.steps_of(key.owner).and_then(|steps| steps.get_mut(&key.step)) {
-                    *state = StepState {
-                        phase: StepPhase::Running,
-                        attempt: key.attempt,
-                        started: Some(at),
-                        ..StepState::default()
-                    };
+                match self.steps_of(key.owner).and_then(|steps| steps.get_mut(&key.step)) {
+                    // Found alive after a restart: it is the same attempt, and began when it began.
+                    Some(state) if state.attempt == key.attempt => state.phase = StepPhase::Running,
+                    Some(state) => {
+                        *state = StepState {
+                            phase: StepPhase::Running,
+                            attempt: key.attempt,
+                            started: Some(at),
+                            ..StepState::default()
+                        };
+                    }
+                    None => {}
                 }
             }
             Event::StepTimedOut { key } => {

@@ -164,7 +164,7 @@ impl Engine {
         let state = &self.layout.state;
         let enough = match nix::sys::statvfs::statvfs(state) {
             Ok(disk) => {
-                let free = u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size());
+                let free = disk.blocks_available().saturating_mul(disk.fragment_size());
                 free >= ROOM_FOR_A_RUN
             }
             Err(_) => true,

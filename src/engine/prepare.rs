@@ -46,6 +46,7 @@ fn name_of(layout: &Layout) -> String {
 }
 
 /// Plans a commit.
+#[expect(clippy::result_large_err, reason = "once a run, and the cause is what the screen shows")]
 pub(super) async fn plan(
     layout: Arc<Layout>,
     gate: Arc<Mutex<()>>,
@@ -68,6 +69,7 @@ pub(super) async fn plan(
     }
 }
 
+#[expect(clippy::result_large_err, reason = "once a run, and the cause is what the screen shows")]
 fn plan_commit(
     layout: &Layout,
     commit: &CommitId,

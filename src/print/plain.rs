@@ -1,6 +1,5 @@
 //! One line a happening, for people: the journal of a run as it is written.
 
-use super::run_of;
 use super::style::{Mark, Style};
 use crate::domain::event::{Envelope, Event};
 use crate::domain::finding::Finding;
@@ -45,7 +44,7 @@ impl Printer {
         }
         let before = self.started_at(envelope);
         self.state.apply(envelope);
-        match (&envelope.event, run_of(&envelope.event)) {
+        match (&envelope.event, envelope.event.run()) {
             (Event::EngineStarted { version }, _) => {
                 let text =
                     format!("the engine was started anew (towpath {version}); open steps are looked after");

@@ -8,7 +8,7 @@
 //! | [`peer`] | who is at the other end of a socket, and whether a stage started it |
 //!
 //! The engine itself sees nothing of sockets: it receives [`ToEngine`] and pushes
-//! [`FromEngine`](protocol::FromEngine) into sinks.
+//! [`protocol::FromEngine`] into sinks.
 
 pub mod client;
 pub mod peer;

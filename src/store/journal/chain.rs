@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest as _, Sha256};
 
-use super::{StoreError, check_identity, head, run_of};
+use super::{StoreError, check_identity, head};
 use crate::domain::event::{Event, PAYLOAD_VERSION};
 use crate::domain::ids::Seq;
 
@@ -128,7 +128,7 @@ fn walk(
             let Ok(event) = serde_json::from_str::<Event>(event) else {
                 return broken("its event cannot be read");
             };
-            let wanted = run_of(&event).and_then(|run| i64::try_from(run.0).ok());
+            let wanted = event.run().and_then(|run| i64::try_from(run.0).ok());
             if *run != wanted.map_or(Value::Null, Value::Integer) {
                 return broken("it is filed under another run");
             }

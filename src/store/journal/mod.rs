@@ -5,7 +5,6 @@
 //! can compute all of it again: the chain finds accidents and edits, not a forger.
 
 mod chain;
-mod run;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,7 +14,6 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 pub use chain::{Chain, verify_file};
-pub use run::run_of;
 
 use super::StoreError;
 use crate::domain::event::{Envelope, Event, PAYLOAD_VERSION};
@@ -137,7 +135,7 @@ impl Journal {
                 let event_json = to_json(event, &path)?;
                 let version = i64::from(PAYLOAD_VERSION);
                 let hash = chain::hash(seq, at.0, &actor_json, version, &event_json, &previous);
-                let run = run_of(event).map(|run| stored(run.0));
+                let run = event.run().map(|run| stored(run.0));
                 insert
                     .execute(params![stored(seq), at.0, actor_json, version, event_json, run, previous, hash])
                     .map_err(failed)?;
