@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::attempt::{Files, Report, Spec, Started, VERSION};
+use super::place::Places;
 use super::process::{Identity, Process, below};
 use super::services::{self, Running};
 use super::workbench::{CannotCheck, Done, Workbench};
@@ -268,6 +269,9 @@ async fn tidy(dir: &Path, bench: &mut Workbench, mut done: Done) -> Done {
     }
     if let Err(error) = services::remove_left_behind(dir) {
         bench.say(&format!("{error:#}"));
+    }
+    if let Verdict::Failed(cause) = &mut done.verdict {
+        Places::of(bench).rewrite(&bench.spec().step.id.0, cause);
     }
     match &done.verdict {
         Verdict::Failed(_) | Verdict::Inconclusive { .. } => {
