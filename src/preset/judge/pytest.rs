@@ -128,11 +128,11 @@ fn could_not_run(exit: Exit, code: i32, counts: Option<&Counts>, lines: &[&str])
     let runner = counts.map_or("the tests", |counts| counts.runner);
     if let Some(crash) = words::traceback(lines) {
         if migrating(lines) {
-            let summary = format!("{runner} could not set up their database: {}", crash.exception);
+            let summary = format!("{runner} could not set up their database: {}", crash.said());
             let summary = summary.replacen("pytest could not set up their", "pytest could not set up its", 1);
             return Judged::failed(cause(summary, "the tests run", exit, crash.lines, MIGRATION));
         }
-        let summary = format!("{runner} could not run: {}", crash.exception);
+        let summary = format!("{runner} could not run: {}", crash.said());
         let cure = "The project does not start with the settings that the tests use.";
         return Judged::failed(cause(summary, "the tests run", exit, crash.lines, cure));
     }

@@ -83,6 +83,17 @@ pub struct Traceback {
     pub lines: Vec<String>,
 }
 
+impl Traceback {
+    /// The exception and where in the project it was raised, in one line.
+    #[must_use]
+    pub fn said(&self) -> String {
+        match &self.place {
+            Some((file, line)) => format!("{} ({file}, line {line})", self.exception),
+            None => self.exception.clone(),
+        }
+    }
+}
+
 /// The last traceback of an output.
 pub(super) fn traceback(lines: &[&str]) -> Option<Traceback> {
     let start = lines.iter().rposition(|line| line.trim() == "Traceback (most recent call last):")?;

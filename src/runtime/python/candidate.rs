@@ -256,7 +256,11 @@ async fn make(
     // Where nothing is locked, what was installed for the checks is what is built: the same versions.
     let freeze = installed.get(values::FREEZE).map(PathBuf::from).filter(|_| !locked.is_locked());
     locked.fill(bench, interpreter, &venv, Scope::Production, freeze.as_deref(), findings).await?;
-    let count = environment::freeze(&venv)?.len();
+    let freeze = environment::freeze(&venv)?;
+    let count = freeze.len();
+    if setting.kind == ProjectKind::Django && !freeze.contains_key("django") && !app.join("django").is_dir() {
+        return Err(without_django(&freeze).into());
+    }
     facts.push(format!("{count} production package{}", if count == 1 { "" } else { "s" }));
     if app.join("src").is_dir()
         && !app.join("src/manage.py").is_file()
@@ -279,6 +283,23 @@ async fn make(
         }
     }
     compile(bench, &venv, &app, findings).await
+}
+
+/// Every step in such a candidate would fail, each with other words.
+fn without_django(production: &environment::Freeze) -> Cause {
+    let names: Vec<&str> = production.keys().take(8).map(String::as_str).collect();
+    Cause {
+        summary: "Django is not among the production dependencies".to_owned(),
+        expected: "an artifact in which Django is installed".to_owned(),
+        measured: match production.len() {
+            0 => "no package at all".to_owned(),
+            count => format!("{count} packages: {}{}", names.join(", "), if count > 8 { ", …" } else { "" }),
+        },
+        cure: "Name Django where production's dependencies are named (requirements.txt, [project] dependencies), not \
+               only among the development ones; lock and commit."
+            .to_owned(),
+        ..Cause::default()
+    }
 }
 
 /// The environment of the build: throw-away secrets, then what the configuration says.

@@ -168,9 +168,7 @@ pub fn not_loaded(ended: &Ended) -> Cause {
     let what = exception(&ended.tail).unwrap_or("it said nothing that a person could use").to_owned();
     let mut cause = ended.cause(format!("Django does not start: {what}"));
     if let Some(crash) = judge::crash(&ended.tail) {
-        if let Some((file, line)) = &crash.place {
-            cause.summary = format!("{} ({file}, line {line})", cause.summary);
-        }
+        cause.summary = format!("Django does not start: {}", crash.said());
         cause.last_lines = crash.lines;
     }
     cause.expected = "settings and apps that load".to_owned();
@@ -192,7 +190,7 @@ pub fn cure(exception: &str) -> String {
         );
     }
     if exception.starts_with("KeyError")
-        || exception.contains("environment variable")
+        || (exception.contains("environment variable") && !exception.starts_with("ImportError"))
         || exception.contains("not found. Declare")
     {
         return "The settings want a variable that isn't set here: give it a throw-away value under [artifact] env (for \
