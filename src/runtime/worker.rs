@@ -219,11 +219,12 @@ async fn perform(dir: &Path, spec: Spec, stop: &mut Stop, backstop: Duration) ->
     };
     let done = match (early, done) {
         (Some(Early::Cancelled), done) => {
+            let tail = log::last_lines(&dir.join("log"), TAIL_LINES);
             bench.say("The step was stopped.");
             let mut output = done.and_then(Result::ok).map(|done| done.output).unwrap_or_default();
             if began.elapsed() + HEAD_START >= Duration::from(timeout) {
                 // The engine stops what passed its time limit, and says so itself: it needs what to show.
-                output.tail = log::last_lines(&dir.join("log"), TAIL_LINES);
+                output.tail = tail;
                 output.kept = bench.kept().cloned();
             }
             Done { verdict: Verdict::Cancelled, output }

@@ -28,7 +28,7 @@ use crate::runtime::command::CommandLine;
 use crate::runtime::workbench::{Done, Workbench};
 
 /// Changes when artifacts are built in another way: then the same inputs are other inputs.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Written and synced last; what is without it was never finished.
 const MARKER: &str = "artifact.json";
@@ -82,7 +82,7 @@ fn measured(directory: &Path, stamps: Option<&str>) -> Result<Manifest, Altered>
     }
     // Stamps that are not those that the build put out say nothing, whoever has written them.
     let known = stamps
-        .and_then(|hash| read(STAMPS).ok().filter(|stamps| &hash_of(stamps) == hash))
+        .and_then(|hash| read(STAMPS).ok().filter(|stamps| hash_of(stamps) == hash))
         .map_or_else(Known::default, |stamps| Known::of(&text, &stamps));
     let now = Manifest::measure_knowing(directory, &known)
         .map_err(|error| altered(".", format!("can't be read: {error:#}")))?;
