@@ -241,13 +241,14 @@ const SHOWN: usize = 12;
 const VERSIONS: usize = 6;
 
 /// What an installer says while all is well.
-const PROGRESS: [&str; 19] = [
+const PROGRESS: [&str; 20] = [
     "Collecting ",
     "Downloading ",
     "Using cached ",
     "Using CPython",
     "Using Python ",
     "INFO: ",
+    "Ignoring ",
     "Looking in ",
     "Requirement already ",
     "Obtaining ",
@@ -264,7 +265,8 @@ const PROGRESS: [&str; 19] = [
 ];
 
 /// The last lines that say what went wrong, each of a length that a screen has room for.
-fn telling(lines: &[String]) -> Vec<String> {
+#[must_use]
+pub fn telling(lines: &[String]) -> Vec<String> {
     let progress = |line: &str| PROGRESS.iter().any(|start| line.trim_start().starts_with(start));
     let says = |line: &&String| line.chars().any(char::is_alphanumeric);
     let mut kept: Vec<&String> = lines.iter().filter(says).filter(|line| !progress(line)).collect();

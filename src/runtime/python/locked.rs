@@ -419,6 +419,7 @@ fn unreadable(error: &anyhow::Error) -> Halt {
 fn stale(lock: &str, of: &str, cure: &str, ended: Option<&Ended>) -> Cause {
     let summary = format!("{lock} is stale: {of} has changed since it was locked");
     let mut cause = ended.map_or_else(Cause::default, |ended| ended.cause(""));
+    cause.last_lines = failure::telling(&cause.last_lines);
     cause.summary = summary;
     cause.expected = format!("a {lock} that was locked from this {of}");
     if ended.is_none() {
