@@ -16,6 +16,7 @@ pub mod log;
 mod measure;
 pub mod model;
 pub mod schedule;
+mod shell;
 mod terminal;
 pub mod theme;
 mod update;

@@ -126,6 +126,8 @@ pub enum Request {
         kept: Kept,
         /// What to call it: `run 58 pytest`.
         title: String,
+        /// What is good to know in it: what the step ran, and what is no longer beside it. May be empty.
+        hint: String,
     },
     /// Put text on the clipboard of the person's terminal (OSC 52).
     Copy(String),

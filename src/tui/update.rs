@@ -14,6 +14,8 @@ use super::model::{Asked, COMMITS, Commits, Dialog, Focus, Link, Model, Msg, New
 use crate::domain::command::Command;
 use crate::domain::event::Event;
 use crate::domain::ids::RunId;
+use crate::domain::plan::{Step, Work};
+use crate::domain::project::Service;
 use crate::domain::query::{Answer, Query};
 use crate::text::width::plain;
 use crate::wire::protocol::{FromEngine, Reply};
@@ -309,7 +311,8 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
         Action::Shell => {
             if let (Some(run), Some((step, Some(kept)))) = (run, step) {
                 model.shell = true;
-                requests.push(Request::OpenShell { kept, title: format!("run {run} {step}") });
+                let hint = model.step().map(|(step, _)| shell_hint(step)).unwrap_or_default();
+                requests.push(Request::OpenShell { kept, title: format!("run {run} {step}"), hint });
             }
         }
         Action::Acknowledge => {
@@ -349,6 +352,25 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
         Action::Suspend => requests.push(Request::Suspend),
         Action::Quit => requests.push(Request::Quit),
     }
+}
+
+/// What a person wants to know in the shell of a step: the command to try, and what is gone.
+fn shell_hint(step: &Step) -> String {
+    let (ran, setting) = match &step.work {
+        Work::Exec(exec) => (exec.run.as_str(), Some(&exec.setting)),
+        Work::MigrateEmpty(exec) => (exec.run.as_str(), Some(&exec.setting)),
+        Work::Install(setting) | Work::Inspect(setting) => ("", Some(setting)),
+        Work::Build(build) => ("", Some(&build.setting)),
+        _ => ("", None),
+    };
+    let mut lines = Vec::new();
+    if !ran.is_empty() {
+        lines.push(format!("the step ran: {ran}"));
+    }
+    if setting.is_some_and(|setting| setting.services.contains(&Service::Postgres)) {
+        lines.push("its throw-away PostgreSQL is gone; DATABASE_URL still names it.".to_owned());
+    }
+    lines.join("\n")
 }
 
 fn move_step(model: &mut Model, by: isize) {

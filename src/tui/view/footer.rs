@@ -65,7 +65,7 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
             let left =
                 schedule(&model.state, id, model.shown_at()).left.filter(|_| run.phase == RunPhase::Running);
             if let Some(left) = left {
-                text.push_str(&format!(" · about {} left", steps::rounded(left)));
+                text.push_str(&format!(" · {}", steps::time_left(left)));
             }
         }
         RunPhase::Held => {

@@ -49,10 +49,16 @@ fn title(model: &Model) -> Vec<(Role, String)> {
     let mark = Mark::of_step(at);
     let mut title = vec![(Role::Strong, step.id.0.clone()), (Role::Dim, " · ".to_owned())];
     title.push((mark.role(), mark.word().to_owned()));
-    title.push((Role::Dim, format!(" · attempt {}", at.attempt)));
+    if at.attempt > 1 {
+        title.push((Role::Dim, format!(" · attempt {}", at.attempt)));
+    }
     if let Some(started) = at.started {
-        let until = if at.is_open() { model.shown_at() } else { at.ended.unwrap_or(model.shown_at()) };
-        title.push((Role::Dim, format!(" · {}", until.since(started))));
+        let took = if at.is_open() {
+            super::steps::whole(model.shown_at().since(started))
+        } else {
+            at.ended.unwrap_or(model.shown_at()).since(started)
+        };
+        title.push((Role::Dim, format!(" · {took}")));
     }
     title
 }
@@ -61,12 +67,16 @@ fn right_title(model: &Model) -> Vec<(Role, String)> {
     let log = &model.log;
     let below = log.below();
     if log.follow || (below == 0 && log.total > 0) {
-        let word = if log.open && log.follow { "follow".to_owned() } else { format!("{} lines", log.total) };
+        let word = if log.open && log.follow { "follow".to_owned() } else { lines(log.total) };
         vec![(Role::Dim, word)]
     } else {
         let word = if log.open { "new below" } else { "below" };
         vec![(Role::Warn, format!("{}{below} {word}", model.theme.pick("↓ ", "")))]
     }
+}
+
+fn lines(count: u64) -> String {
+    if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
 
 fn draw_search(model: &Model, area: Rect, buffer: &mut Buffer) {
@@ -77,6 +87,7 @@ fn draw_search(model: &Model, area: Rect, buffer: &mut Buffer) {
         match (hits.complete, hits.count) {
             (false, _) => "searching…".to_owned(),
             (true, 0) => "not found".to_owned(),
+            (true, 1) => format!("{place}1 line"),
             (true, count) => format!("{place}{count} lines"),
         }
     });

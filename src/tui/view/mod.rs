@@ -60,11 +60,8 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
 }
 
 fn draw_right(model: &Model, panel: Rect, buffer: &mut Buffer) {
-    let log = match model.focus {
-        Focus::Log => true,
-        Focus::Detail => false,
-        Focus::Steps => !model.has_card(),
-    };
+    // A page that was opened on a failure shows the log once the step is tried again.
+    let log = model.focus == Focus::Log || !model.has_card();
     if log && model.attempt().is_some() {
         log::draw(model, panel, buffer);
     } else {

@@ -18,13 +18,15 @@ use crate::tui::theme::{Mark, Role, Theme, run_word};
 /// The longest heading and the longest name that get a column of their own.
 const GROUP: usize = 12;
 const NAME: usize = 18;
+/// So much room for facts, or the steps' groups give way.
+const FACTS: usize = 30;
 /// A duration is at most this wide (`~12m04s`).
 const TIME: usize = 7;
 
 pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let Some((id, run)) = model.run() else { return };
     let schedule = schedule(&model.state, id, model.shown_at());
-    let inside = panel(model, area, model.focus == Focus::Steps, &title(model, &schedule), &[], buffer);
+    let inside = panel(model, area, model.focus == Focus::Steps, &title(model), &[], buffer);
     let steps = model.steps();
     let lines = step_lines(model, inside.height);
     if steps.is_empty() {
@@ -63,14 +65,14 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
             buffer.set_line(area.right() - wide - 2, area.bottom().saturating_sub(1), &words.line(), wide);
         }
     }
-    let foot = foot(model);
+    let foot = foot(model, usize::from(inside.width));
     let first = inside.height.saturating_sub(u16::try_from(foot.len()).unwrap_or(0)).max(lines);
     for (line, text) in (first..inside.height).zip(&foot) {
         put(buffer, inside, line, text);
     }
 }
 
-fn title(model: &Model, schedule: &Schedule) -> Vec<(Role, String)> {
+fn title(model: &Model) -> Vec<(Role, String)> {
     let Some((id, run)) = model.run() else { return Vec::new() };
     let mark = Mark::of_phase(run.phase);
     let mut title = vec![(Role::Strong, format!("Run {id}")), (Role::Dim, " · ".to_owned())];
@@ -78,27 +80,44 @@ fn title(model: &Model, schedule: &Schedule) -> Vec<(Role, String)> {
     title.push((Role::Dim, " · ".to_owned()));
     title.push((mark.role(), run_word(run).to_owned()));
     if let Some(took) = took(model, run) {
-        title.push((Role::Dim, format!(" · {took}")));
-    }
-    if let Some(left) = schedule.left.filter(|_| run.phase == RunPhase::Running) {
-        title.push((Role::Dim, format!(" · about {} left", rounded(left))));
+        title.push((Role::Dim, format!(" · {}", if run.ended.is_none() { whole(took) } else { took })));
     }
     title.push((Role::Dim, format!(" · “{}”", run.commit.subject)));
     title
 }
 
-/// How long a run has taken, once it has begun.
+/// How long a run has taken, once it has begun. While it is held that stands still: nothing is done then, and
+/// nothing draws a clock.
 pub(crate) fn took(model: &Model, run: &Run) -> Option<Millis> {
-    run.started.map(|started| run.ended.unwrap_or(model.shown_at()).since(started))
+    let held = || run.steps.values().filter_map(|at| at.ended).max();
+    let until = match run.phase {
+        RunPhase::Held => held(),
+        _ => run.ended,
+    };
+    run.started.map(|started| until.unwrap_or(model.shown_at()).since(started))
 }
 
-/// A foretold time, no more exact than it can be.
-pub(crate) fn rounded(left: u64) -> String {
+/// A foretold time, no more exact than it can be: `a few seconds left`, `about 1m40s left`.
+pub(crate) fn time_left(left: u64) -> String {
     let seconds = left.div_ceil(1000);
     match seconds {
-        0..10 => "a few seconds".to_owned(),
-        10..60 => format!("{}s", seconds.div_ceil(5) * 5),
-        _ => Millis::seconds(seconds.div_ceil(10) * 10).to_string(),
+        0..10 => "a few seconds left".to_owned(),
+        10..60 => format!("about {}s left", seconds.div_ceil(5) * 5),
+        _ => format!("about {} left", Millis::seconds(seconds.div_ceil(10) * 10)),
+    }
+}
+
+/// A duration that still grows, in whole seconds: it is drawn once a second, at no even moment.
+pub(crate) fn whole(took: Millis) -> Millis {
+    Millis::seconds(took.0 / 1000)
+}
+
+/// A usual duration, no more exact than a guess is.
+pub(crate) fn about(usual: Millis) -> String {
+    match usual.0 {
+        0..1000 => "1s".to_owned(),
+        1000..60_000 => format!("{}s", (usual.0 + 500) / 1000),
+        _ => usual.to_string(),
     }
 }
 
@@ -117,13 +136,22 @@ impl Columns {
         let alone = |step: &Step| step.group == step.id.0;
         let names = steps.iter().filter(|(step, _)| !alone(step)).map(|(step, _)| width(step.id.as_str()));
         let name = most(NAME, &mut names.into_iter());
-        let fixed = 2 + group + 1 + name + 1 + TIME + 1;
+        let grouped = Self::within(group, name, columns);
+        if grouped.facts >= FACTS {
+            return grouped;
+        }
+        // What a step found is worth more than which others are of its kind: its name says that well enough.
+        Self::within(0, most(NAME, &mut steps.iter().map(|(step, _)| width(step.id.as_str()))), columns)
+    }
+
+    fn within(group: usize, name: usize, columns: usize) -> Self {
+        let fixed = 2 + group + usize::from(group > 0) + name + 1 + TIME + 1;
         let free = columns.saturating_sub(fixed);
         let bar = match free {
             0..22 => 0,
             22..30 => 8,
-            30..36 => 10,
-            36..50 => 14,
+            30..46 => 10,
+            46..60 => 16,
             _ => 24,
         };
         Self { group, name, facts: free.saturating_sub(bar + usize::from(bar > 0)), bar }
@@ -149,18 +177,19 @@ fn row(
         (false, true) => Role::Dim,
         (false, false) => Role::Text,
     };
-    let alone = step.group == step.id.0;
-    if let Some(heading) = heading {
+    let alone = columns.group > 0 && step.group == step.id.0;
+    if let Some(heading) = heading.filter(|_| columns.group > 0) {
         words.cut(if alone { role } else { Role::Dim }, heading, columns.group);
     }
-    words.to(2 + columns.group + 1);
+    let named = 2 + columns.group + usize::from(columns.group > 0);
+    words.to(named);
     if !alone {
         words.cut(role, step.id.as_str(), columns.name);
     }
-    words.to(2 + columns.group + 1 + columns.name + 1);
+    words.to(named + columns.name + 1);
     let (facts_role, text) = facts(model, run, step, at);
     words.cut(facts_role, &text, columns.facts);
-    words.to(2 + columns.group + 1 + columns.name + 1 + columns.facts);
+    words.to(named + columns.name + 1 + columns.facts);
     if columns.bar > 0 {
         words.add(Role::Text, " ");
         let critical = schedule.critical.contains(&step.id);
@@ -180,11 +209,12 @@ fn row(
 fn time(model: &Model, step: &Step, at: &StepState) -> (Role, String) {
     match (&at.phase, at.started, at.ended) {
         (StepPhase::Waiting, ..) => {
-            (Role::Dim, model.state.estimate(&step.id).map(|usual| format!("~{usual}")).unwrap_or_default())
+            let usual = model.state.estimate(&step.id);
+            (Role::Dim, usual.map(|usual| format!("~{}", about(usual))).unwrap_or_default())
         }
         (StepPhase::Skipped { .. }, ..) => (Role::Dim, String::new()),
         (StepPhase::Running | StepPhase::Observing, Some(started), _) => {
-            (Role::Accent, model.shown_at().since(started).to_string())
+            (Role::Accent, whole(model.shown_at().since(started)).to_string())
         }
         (_, Some(started), Some(ended)) => (Role::Dim, ended.since(started).to_string()),
         _ => (Role::Dim, String::new()),
@@ -201,7 +231,8 @@ pub(crate) fn facts(model: &Model, run: &Run, step: &Step, at: &StepState) -> (R
         StepPhase::Running if at.timed_out => (Role::Warn, "running · too long: being stopped".to_owned()),
         StepPhase::Running => {
             let usual =
-                model.state.estimate(&step.id).map(|usual| format!("usually {usual}")).unwrap_or_default();
+                model.state.estimate(&step.id).map(|usual| format!("usually {}", about(usual)));
+            let usual = usual.unwrap_or_default();
             let again = if at.attempt > 1 { format!("attempt {}", at.attempt) } else { usual };
             (Role::Text, with(mark.word(), &again))
         }
@@ -219,7 +250,9 @@ pub(crate) fn facts(model: &Model, run: &Run, step: &Step, at: &StepState) -> (R
 
 /// A sentence about a step, in its own row: there its name need not be said again.
 fn without_name<'t>(text: &'t str, step: &Step) -> &'t str {
-    text.strip_prefix(step.id.as_str()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(text)
+    let Some(rest) = text.strip_prefix(step.id.as_str()) else { return text };
+    // The step `test` speaks of `tests: 1 failed`.
+    rest.strip_prefix('s').unwrap_or(rest).strip_prefix(": ").unwrap_or(text)
 }
 
 /// What a waiting step waits for, in words.
@@ -249,11 +282,7 @@ pub(crate) fn waits_for(model: &Model, run: &Run, step: &Step) -> String {
         RunPhase::Cancelling { .. } => "not run: the run stops".to_owned(),
         _ => {
             let jobs = model.state.project.as_ref().map_or(0, |project| project.pipeline.jobs);
-            if jobs > 0 {
-                format!("waits for a free place of {jobs}")
-            } else {
-                "waits for a free place".to_owned()
-            }
+            if jobs > 0 { format!("waits: {jobs} run at once") } else { "waits for a free place".to_owned() }
         }
     }
 }
@@ -305,11 +334,11 @@ fn bar(
 }
 
 /// What the run comes to: its release, what it noticed, what comes after it.
-pub(crate) fn foot(model: &Model) -> Vec<Line<'static>> {
+pub(crate) fn foot(model: &Model, columns: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if let Some((id, run)) = model.run() {
         lines.extend(release(model, id, run));
-        lines.extend(findings(model));
+        lines.extend(findings(model, columns));
     }
     let queued: Vec<String> = model
         .state
@@ -408,7 +437,7 @@ fn foretold(model: &Model, id: crate::domain::ids::RunId, run: &Run) -> String {
     if alone { format!(" v{next}") } else { String::new() }
 }
 
-fn findings(model: &Model) -> Option<Line<'static>> {
+fn findings(model: &Model, columns: usize) -> Option<Line<'static>> {
     let findings = model.findings();
     let (_, worst) = findings.first()?;
     let count = |severity| findings.iter().filter(|(_, finding)| finding.severity == severity).count();
@@ -421,6 +450,7 @@ fn findings(model: &Model) -> Option<Line<'static>> {
     let (glyph, role) = model.theme.severity(worst.severity);
     let mut words = Words::new(&model.theme);
     words.add(role, glyph).add(Role::Text, &format!(" {}", parts.join(", ")));
-    words.add(Role::Dim, &format!("  {}", worst.title));
+    let room = columns.saturating_sub(words.columns());
+    words.cut(Role::Dim, &format!("  {}", worst.title), room);
     Some(words.line())
 }
