@@ -56,6 +56,8 @@ pub enum Action {
     Follow,
     /// Fold long lines.
     Wrap,
+    /// Give the log the whole width.
+    Zoom,
     /// Show when each line was written.
     Times,
     /// Copy the log's lines in sight.
@@ -221,6 +223,14 @@ pub const ACTIONS: &[Entry] = &[
         true,
     ),
     entry(Action::Wrap, &[key('w')], BOTH, "wrap", "Fold the log's long lines, or cut them.", true),
+    entry(
+        Action::Zoom,
+        &[key('z')],
+        BOTH,
+        "zoom",
+        "Give the log the whole width, or only its part.",
+        true,
+    ),
     entry(Action::Times, &[key('t')], BOTH, "times", "Show when each line of the log was written.", true),
     entry(Action::Copy, &[key('y')], LOG, "copy", "Copy the log's lines in sight to the clipboard.", true),
     entry(
@@ -379,7 +389,7 @@ impl Action {
                 step.ok_or("no step")?;
                 need(model.attempt().is_some() || model.has_card(), "it has not run")
             }
-            Self::Search | Self::Follow | Self::Wrap | Self::Times | Self::Copy => {
+            Self::Search | Self::Follow | Self::Wrap | Self::Zoom | Self::Times | Self::Copy => {
                 need(model.attempt().is_some(), "no log yet")
             }
             Self::NextHit | Self::PreviousHit => {
@@ -465,7 +475,10 @@ pub fn footer(model: &Model) -> Vec<FooterKey> {
         .filter(|entry| entry.footer && entry.contexts.contains(&here))
         .filter(|entry| match (here, entry.action) {
             (Context::Steps, Action::Back) => model.focus == Focus::Detail,
-            (Context::Steps, Action::Follow | Action::Wrap | Action::Times | Action::Search) => false,
+            (Context::Steps, Action::Follow | Action::Wrap | Action::Times | Action::Search | Action::Zoom) => {
+                false
+            }
+            (Context::Log, Action::Zoom) => model.size.0 >= super::layout::WIDE,
             (Context::Steps, Action::Runs) => !nothing,
             (Context::Steps, Action::StartCommit) => nothing,
             (Context::Log, Action::Runs | Action::Findings) => false,
@@ -542,10 +555,10 @@ mod tests {
                 Action::Retry | Action::Shell | Action::Acknowledge | Action::Findings | Action::Search => 1,
                 Action::NextHit | Action::PreviousHit | Action::Follow | Action::Wrap | Action::Times => 1,
                 Action::Copy | Action::Help | Action::Palette | Action::Reconnect | Action::Redraw => 1,
-                Action::Suspend | Action::Quit => 1,
+                Action::Suspend | Action::Quit | Action::Zoom => 1,
             }
         };
-        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 32);
+        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 33);
         for entry in ACTIONS {
             assert_eq!(ACTIONS.iter().filter(|other| other.action == entry.action).count(), 1);
         }

@@ -8,7 +8,7 @@ use crate::domain::ids::RunId;
 use crate::text::width::width;
 
 /// From this many columns on, steps and log stand beside each other.
-const WIDE: u16 = 100;
+pub(crate) const WIDE: u16 = 100;
 
 /// How much fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn regions(model: &Model) -> Regions {
     let body = line(2, rows.saturating_sub(3 + footer_rows));
     let (left, right) = if model.run_id().is_none() {
         (body, none)
-    } else if columns >= WIDE {
+    } else if is_wide(model) {
         let share = (u32::from(columns) * 3 / 5).clamp(60, 96);
         let split = u16::try_from(share).unwrap_or(60);
         (Rect { width: split, ..body }, Rect { x: split, width: columns - split, ..body })
@@ -80,8 +80,13 @@ pub(crate) fn regions(model: &Model) -> Regions {
 }
 
 /// Whether steps and log stand beside each other.
-pub(crate) const fn is_wide(model: &Model) -> bool {
-    model.size.0 >= WIDE
+pub(crate) fn is_wide(model: &Model) -> bool {
+    model.size.0 >= WIDE && !is_zoomed(model)
+}
+
+/// Whether the log has the whole width of a terminal in which it would stand beside the steps.
+pub(crate) fn is_zoomed(model: &Model) -> bool {
+    model.zoom && model.size.0 >= WIDE && model.focus == Focus::Log
 }
 
 /// What is inside a panel's lines and its margin.

@@ -199,6 +199,8 @@ pub struct Commits {
     pub trouble: Option<String>,
     /// Which of the lines that are shown is selected.
     pub at: usize,
+    /// Whether the list was opened and its answer is still to come.
+    pub opened: bool,
 }
 
 /// What lies over the screen.
@@ -280,6 +282,8 @@ pub struct Model {
     pub focus: Focus,
     /// The log that is looked at.
     pub log: LogView,
+    /// Whether the log has the whole width while it has the keys.
+    pub zoom: bool,
     /// The commits to pick from.
     pub commits: Commits,
     /// What lies over the screen.
@@ -309,6 +313,7 @@ impl Model {
             chosen_step: None,
             focus: Focus::Steps,
             log: LogView { follow: true, ..LogView::default() },
+            zoom: false,
             commits: Commits::default(),
             dialog: None,
             news: None,

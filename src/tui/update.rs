@@ -33,7 +33,14 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Request> {
         Msg::Mouse(event) => mouse(model, event, &mut requests),
         Msg::Paste(text) => paste(model, &text, &mut requests),
         Msg::Resize(columns, rows) => model.size = (columns, rows),
-        Msg::Focus(attention) => model.attention = attention,
+        Msg::Focus(attention) => {
+            model.attention = attention;
+            // Whoever comes back from committing something looks for it in the list.
+            let listed = model.run_id().is_none() || matches!(model.dialog, Some(Dialog::Picker { .. }));
+            if attention && listed && model.link == Link::Up {
+                requests.push(Request::Ask(Query::Commits { limit: COMMITS }));
+            }
+        }
         Msg::Pushed(pushed) => push(model, *pushed, &mut requests),
         Msg::Answered { request, reply } => answer(model, *request, reply, &mut requests),
         Msg::LogLines { key, first, lines, total } => {
@@ -88,6 +95,12 @@ fn look_at_log(model: &mut Model, requests: &mut Vec<Request>) {
     if open != model.log.open {
         model.log.open = open;
         requests.push(Request::FollowLog { key: wanted, open });
+    }
+    // Only near the log's beginning there is something to count.
+    if model.log.bottom() <= layout::log_page(model)
+        && let Some(line) = super::view::log::first_page(model)
+    {
+        model.log.not_above(line);
     }
     if model.log.key.is_some()
         && let Some(from) = model.log.missing(layout::log_page(model))
@@ -160,8 +173,14 @@ fn answer(model: &mut Model, request: Asked, reply: Reply, requests: &mut Vec<Re
         }
         (Asked::Query(Query::Commits { .. }), Reply::Answer { answer }) => {
             if let Answer::Commits { commits } = *answer {
-                // The selection stays on its commit while new ones come in above.
-                model.commits = Commits { rows: Some(commits), trouble: None, at: model.commits.at };
+                // The selection stays on its commit while new ones come in above; a list that was just opened
+                // begins with the newest.
+                let opened = model.commits.opened && model.commits.at == 0;
+                let chosen = dialog::listed(model).get(model.commits.at).map(|row| row.commit.id.clone());
+                model.commits = Commits { rows: Some(commits), ..Commits::default() };
+                let rows = dialog::listed(model);
+                let at = rows.iter().position(|row| !opened && Some(&row.commit.id) == chosen.as_ref());
+                model.commits.at = at.unwrap_or(0);
             }
         }
         (Asked::Query(Query::Commits { .. }), Reply::Failed { message }) => {
@@ -275,11 +294,15 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
                 model.log.hits = None;
                 requests.push(Request::SearchLog { query: String::new() });
             }
+            Focus::Log if layout::is_zoomed(model) => {
+                model.zoom = false;
+                model.focus = Focus::Steps;
+            }
             Focus::Log if !layout::is_wide(model) && model.has_card() => model.focus = Focus::Detail,
             Focus::Log | Focus::Detail | Focus::Steps => model.focus = Focus::Steps,
         },
         Action::NewRun => {
-            model.commits.at = 0;
+            (model.commits.at, model.commits.opened) = (0, true);
             model.dialog = Some(Dialog::Picker { field: Field::new() });
             requests.push(Request::Ask(Query::Commits { limit: COMMITS }));
         }
@@ -333,6 +356,10 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
             model.log.bottom = model.log.total.saturating_sub(1);
         }
         Action::Wrap => model.log.wrap = !model.log.wrap,
+        Action::Zoom => {
+            model.zoom = !layout::is_zoomed(model);
+            model.focus = Focus::Log;
+        }
         Action::Times => model.log.times = !model.log.times,
         Action::Copy => {
             let bottom = model.log.bottom();

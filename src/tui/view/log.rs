@@ -126,6 +126,8 @@ fn rows(model: &Model, page: Rect) -> Vec<Line<'static>> {
         match log.line(at) {
             Some(line) => {
                 let mut folded = draw_line(model, at, line, usize::from(page.width));
+                // Of a line that is higher than the pane, its beginning.
+                folded.truncate(height);
                 folded.reverse();
                 rows.extend(folded);
             }
@@ -136,7 +138,36 @@ fn rows(model: &Model, page: Rect) -> Vec<Line<'static>> {
     }
     rows.truncate(height);
     rows.reverse();
+    // The log's first lines, folded, do not fill the pane: what is below them does.
+    let mut below = log.bottom() + 1;
+    while rows.len() < height
+        && let Some(line) = log.line(below)
+    {
+        rows.extend(draw_line(model, below, line, usize::from(page.width)));
+        below += 1;
+    }
+    rows.truncate(height);
     rows
+}
+
+/// The last of the log's first lines that fit into the pane when they are folded; `None` when they have not been
+/// read, or are not folded.
+pub(crate) fn first_page(model: &Model) -> Option<u64> {
+    let log = &model.log;
+    if !log.wrap || log.first > 0 || log.lines.is_empty() {
+        return None;
+    }
+    let inside = crate::tui::layout::inside(crate::tui::layout::regions(model).right);
+    let mut room = usize::try_from(crate::tui::layout::log_page(model)).unwrap_or(usize::MAX);
+    let mut last = 0;
+    for (number, line) in (0..).zip(&log.lines) {
+        room = match room.checked_sub(draw_line(model, number, line, usize::from(inside.width)).len()) {
+            Some(left) => left,
+            None => break,
+        };
+        last = number;
+    }
+    Some(last)
 }
 
 /// A cluster of signs that is drawn as one, with its style and where it stands in the plain text.
