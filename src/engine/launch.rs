@@ -3,11 +3,13 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use super::OWN_PROGRAM;
 use crate::runtime::environment;
 use crate::store::layout::Layout;
 
@@ -59,8 +61,8 @@ fn start(layout: &Layout) -> anyhow::Result<std::process::Child> {
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("opening {}", path.display()))?;
-    let program = std::env::current_exe().context("finding this program's own file")?;
-    Command::new(program)
+    Command::new(OWN_PROGRAM)
+        .arg0("towpath")
         .args(["engine", "serve", "--repository"])
         .arg(layout.repository.join(&layout.root))
         .env_clear()
