@@ -394,6 +394,7 @@ impl Action {
             }
             Self::NextHit | Self::PreviousHit => {
                 let hits = model.log.hits.as_ref().ok_or("nothing is searched for")?;
+                need(hits.complete || !hits.lines.is_empty(), "it is being searched for")?;
                 need(!hits.lines.is_empty(), "not found")
             }
             Self::Findings => need(!model.findings().is_empty(), "none"),

@@ -56,7 +56,7 @@ fn title(model: &Model) -> Vec<(Role, String)> {
         let took = if at.is_open() {
             super::steps::whole(model.shown_at().since(started))
         } else {
-            at.ended.unwrap_or(model.shown_at()).since(started)
+            at.ended.unwrap_or(model.shown_at()).since(started).to_string()
         };
         title.push((Role::Dim, format!(" · {took}")));
     }

@@ -80,7 +80,7 @@ fn title(model: &Model) -> Vec<(Role, String)> {
     title.push((Role::Dim, " · ".to_owned()));
     title.push((mark.role(), run_word(run).to_owned()));
     if let Some(took) = took(model, run) {
-        title.push((Role::Dim, format!(" · {}", if run.ended.is_none() { whole(took) } else { took })));
+        title.push((Role::Dim, format!(" · {}", if run.ended.is_none() { whole(took) } else { took.to_string() })));
     }
     title.push((Role::Dim, format!(" · “{}”", run.commit.subject)));
     title
@@ -108,8 +108,8 @@ pub(crate) fn time_left(left: u64) -> String {
 }
 
 /// A duration that still grows, in whole seconds: it is drawn once a second, at no even moment.
-pub(crate) fn whole(took: Millis) -> Millis {
-    Millis::seconds(took.0 / 1000)
+pub(crate) fn whole(took: Millis) -> String {
+    if took.0 < 60_000 { format!("{}s", took.0 / 1000) } else { took.to_string() }
 }
 
 /// A usual duration, no more exact than a guess is.
@@ -214,7 +214,7 @@ fn time(model: &Model, step: &Step, at: &StepState) -> (Role, String) {
         }
         (StepPhase::Skipped { .. }, ..) => (Role::Dim, String::new()),
         (StepPhase::Running | StepPhase::Observing, Some(started), _) => {
-            (Role::Accent, whole(model.shown_at().since(started)).to_string())
+            (Role::Accent, whole(model.shown_at().since(started)))
         }
         (_, Some(started), Some(ended)) => (Role::Dim, ended.since(started).to_string()),
         _ => (Role::Dim, String::new()),
