@@ -2,8 +2,9 @@
 
 use ratatui::layout::Rect;
 
-use super::action::{Action, FooterKey, footer};
+use super::action::Action;
 use super::model::{Focus, Model};
+use super::offered::{FooterKey, footer};
 use crate::domain::ids::RunId;
 use crate::text::width::width;
 
@@ -210,7 +211,7 @@ pub(crate) const fn first_shown(count: usize, selected: usize, height: usize) ->
 /// How many lines of the steps' panel are for steps; the others say what the run comes to.
 pub(crate) fn step_lines(model: &Model, height: u16) -> u16 {
     let steps = u16::try_from(model.steps().len()).unwrap_or(u16::MAX);
-    let foot = u16::try_from(super::view::steps::foot(model, usize::MAX).len()).unwrap_or(0);
+    let foot = u16::try_from(super::view::foot::foot(model, usize::MAX).len()).unwrap_or(0);
     // A blank line between, where there is room.
     let gap = u16::from(steps.saturating_add(foot) < height && foot > 0);
     height.saturating_sub(foot + gap).max(1).min(steps.max(1))

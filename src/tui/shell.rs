@@ -25,7 +25,8 @@ pub(crate) fn command(shell: &OsStr, kept: &Kept, title: &str) -> Process {
         // Its start file is this text, read from a pipe: nothing is left on the disk.
         "bash" => {
             let mut bash = Process::new(shell);
-            bash.args(["-c", "exec \"$0\" --rcfile <(printf '%s\\n' \"$TOWPATH_SHELL_START\") -i"]).arg(shell);
+            bash.args(["-c", "exec \"$0\" --rcfile <(printf '%s\\n' \"$TOWPATH_SHELL_START\") -i"])
+                .arg(shell);
             bash
         }
         "fish" => {

@@ -1,8 +1,10 @@
 //! What is drawn. Nothing here changes the model; a file a part.
 
+pub(crate) mod bar;
 pub(crate) mod card;
 pub(crate) mod commits;
 pub(crate) mod dialogs;
+pub(crate) mod foot;
 pub(crate) mod footer;
 pub(crate) mod header;
 pub(crate) mod log;

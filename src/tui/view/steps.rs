@@ -4,16 +4,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use super::bar::bar;
+use super::foot::foot;
 use super::{Words, panel, put};
-use crate::domain::finding::Severity;
-use crate::domain::plan::{Step, Work};
-use crate::domain::state::{Run, RunEnd, RunPhase, StepPhase, StepState};
+use crate::domain::plan::Step;
+use crate::domain::state::{Run, RunPhase, StepPhase, StepState};
 use crate::domain::time::Millis;
 use crate::text::width::width;
 use crate::tui::layout::{first_shown, step_lines};
 use crate::tui::model::{Focus, Model};
-use crate::tui::schedule::{Schedule, Span, schedule};
-use crate::tui::theme::{Mark, Role, Theme, run_word};
+use crate::tui::schedule::{Schedule, schedule};
+use crate::tui::theme::{Mark, Role, run_word};
 
 /// The longest heading and the longest name that get a column of their own.
 const GROUP: usize = 12;
@@ -80,7 +81,10 @@ fn title(model: &Model) -> Vec<(Role, String)> {
     title.push((Role::Dim, " · ".to_owned()));
     title.push((mark.role(), run_word(run).to_owned()));
     if let Some(took) = took(model, run) {
-        title.push((Role::Dim, format!(" · {}", if run.ended.is_none() { whole(took) } else { took.to_string() })));
+        title.push((
+            Role::Dim,
+            format!(" · {}", if run.ended.is_none() { whole(took) } else { took.to_string() }),
+        ));
     }
     title.push((Role::Dim, format!(" · “{}”", run.commit.subject)));
     title
@@ -230,8 +234,7 @@ pub(crate) fn facts(model: &Model, run: &Run, step: &Step, at: &StepState) -> (R
         StepPhase::Waiting => (Role::Dim, waits_for(model, run, step)),
         StepPhase::Running if at.timed_out => (Role::Warn, "running · too long: being stopped".to_owned()),
         StepPhase::Running => {
-            let usual =
-                model.state.estimate(&step.id).map(|usual| format!("usually {}", about(usual)));
+            let usual = model.state.estimate(&step.id).map(|usual| format!("usually {}", about(usual)));
             let usual = usual.unwrap_or_default();
             let again = if at.attempt > 1 { format!("attempt {}", at.attempt) } else { usual };
             (Role::Text, with(mark.word(), &again))
@@ -251,6 +254,9 @@ pub(crate) fn facts(model: &Model, run: &Run, step: &Step, at: &StepState) -> (R
 /// A sentence about a step, in its own row: there its name need not be said again.
 fn without_name<'t>(text: &'t str, step: &Step) -> &'t str {
     let Some(rest) = text.strip_prefix(step.id.as_str()) else { return text };
+    if rest.starts_with(" could not ") {
+        return rest.trim_start();
+    }
     // The step `test` speaks of `tests: 1 failed`.
     rest.strip_prefix('s').unwrap_or(rest).strip_prefix(": ").unwrap_or(text)
 }
@@ -285,172 +291,4 @@ pub(crate) fn waits_for(model: &Model, run: &Run, step: &Step) -> String {
             if jobs > 0 { format!("waits: {jobs} run at once") } else { "waits for a free place".to_owned() }
         }
     }
-}
-
-/// A bar of half columns: what was done as a line, heavy on the critical path; what is foretold dotted.
-fn bar(
-    theme: &Theme,
-    span: Option<&Span>,
-    length: u64,
-    columns: usize,
-    mark: Mark,
-    critical: bool,
-) -> Vec<(Role, &'static str)> {
-    let Some(span) = span else { return vec![(Role::Dim, " "); columns] };
-    let halves = columns as u64 * 2;
-    let place = |at: u64| at.saturating_mul(halves) / length.max(1);
-    let from = place(span.from).min(halves - 1);
-    let (done, to) = (place(span.now), place(span.to));
-    let done = if span.begun { done.clamp(from + 1, halves) } else { from };
-    let to = to.clamp(done, halves).max(from + 1);
-    let solid_role = match mark {
-        Mark::Failed => Role::Bad,
-        Mark::Inconclusive | Mark::Accepted => Role::Warn,
-        Mark::Running | Mark::Looking => Role::Accent,
-        _ if critical => Role::Text,
-        _ => Role::Dim,
-    };
-    (0..columns as u64)
-        .map(|cell| {
-            let (left, right) = (cell * 2, cell * 2 + 1);
-            let solid = |half: u64| (from..done).contains(&half);
-            let dotted = |half: u64| (done..to).contains(&half);
-            match (solid(left), solid(right), theme.ascii, critical) {
-                (true, true, false, true) => (solid_role, "━"),
-                (true, true, false, false) => (solid_role, "─"),
-                (true, false, false, true) => (solid_role, "╸"),
-                (true, false, false, false) => (solid_role, "╴"),
-                (false, true, false, true) => (solid_role, "╺"),
-                (false, true, false, false) => (solid_role, "╶"),
-                (true, _, true, true) | (_, true, true, true) => (solid_role, "="),
-                (true, _, true, false) | (_, true, true, false) => (solid_role, "-"),
-                (false, false, ascii, _) if dotted(left) || dotted(right) => {
-                    (Role::Dim, if ascii { "." } else { "┄" })
-                }
-                (false, false, ..) => (Role::Dim, " "),
-            }
-        })
-        .collect()
-}
-
-/// What the run comes to: its release, what it noticed, what comes after it.
-pub(crate) fn foot(model: &Model, columns: usize) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
-    if let Some((id, run)) = model.run() {
-        lines.extend(release(model, id, run));
-        lines.extend(findings(model, columns));
-    }
-    let queued: Vec<String> = model
-        .state
-        .runs
-        .iter()
-        .filter(|(id, run)| run.phase == RunPhase::Queued && Some(**id) != model.run_id())
-        .map(|(id, run)| format!("{id} {} “{}”", run.commit.id.short(), run.commit.subject))
-        .collect();
-    if !queued.is_empty() {
-        let mut words = Words::new(&model.theme);
-        words.add(Role::Dim, model.theme.glyph(Mark::Waiting));
-        words.add(Role::Dim, &format!(" queued  {}", queued.join(" · ")));
-        lines.push(words.line());
-    }
-    lines
-}
-
-fn release(model: &Model, id: crate::domain::ids::RunId, run: &Run) -> Option<Line<'static>> {
-    let theme = &model.theme;
-    let mut words = Words::new(theme);
-    let made = match run.phase {
-        RunPhase::Ended(RunEnd::Passed { release }) => {
-            release.and_then(|number| model.state.releases.get(&number))
-        }
-        _ => None,
-    };
-    if let Some(release) = made {
-        words
-            .add(Role::Good, theme.pick("●", "*"))
-            .add(Role::Strong, &format!(" release {}", release.number));
-        if let Some(version) = &release.version {
-            words.add(Role::Text, &format!(" · version {version}"));
-        }
-        words.add(Role::Dim, &format!("  {}", release.artifact.id.short()));
-        return Some(words.line());
-    }
-    let builds = run.plan.as_ref()?.steps.iter().any(|step| matches!(step.work, Work::Build(_)));
-    if !builds {
-        return None;
-    }
-    let none = |words: &mut Words<'_>, why: &str| {
-        words.add(Role::Dim, &format!("{} no release: {why}", theme.glyph(Mark::Skipped)));
-    };
-    match run.phase {
-        RunPhase::Ended(RunEnd::Passed { .. }) => {
-            let until = run
-                .until
-                .as_ref()
-                .map_or("it ended early".to_owned(), |until| format!("it ran until {until}"));
-            none(&mut words, &until);
-        }
-        RunPhase::Ended(RunEnd::Failed) => {
-            let why =
-                run.failed.as_ref().map_or("the run failed".to_owned(), |(step, _)| format!("{step} failed"));
-            none(&mut words, &why);
-        }
-        RunPhase::Ended(RunEnd::Cancelled) | RunPhase::Cancelling { .. } => {
-            none(&mut words, "the run was cancelled");
-        }
-        RunPhase::Ended(RunEnd::Superseded { by }) => none(&mut words, &format!("run {by} took its place")),
-        _ if run.until.is_some() => {
-            let until = run.until.as_ref().map_or("", |until| until.as_str());
-            none(&mut words, &format!("it runs until {until}"));
-        }
-        RunPhase::Queued | RunPhase::Preparing | RunPhase::Running | RunPhase::Held => {
-            let steps = model.steps();
-            let left = |wanted: fn(&StepState) -> bool| -> Vec<&str> {
-                steps.iter().filter(|(_, at)| wanted(at)).map(|(step, _)| step.id.as_str()).collect()
-            };
-            let word = left(StepState::wants_acknowledgement);
-            let open = left(|at| matches!(at.phase, StepPhase::Waiting) || at.is_open());
-            words.add(Role::Dim, theme.glyph(Mark::Waiting));
-            words.add(Role::Text, &format!(" release{}", foretold(model, id, run)));
-            let why = match (open.is_empty(), word.is_empty()) {
-                (true, false) => format!("  waits for your word on {}", word.join(", ")),
-                (true, true) => String::new(),
-                (false, _) if open.len() > 3 => {
-                    format!("  waits for {} and {} more", open[..2].join(", "), open.len() - 2)
-                }
-                (false, _) => format!("  waits for {}", open.join(", ")),
-            };
-            words.add(Role::Dim, &why);
-        }
-    }
-    Some(words.line())
-}
-
-/// The number that the release will have, where no other run can take it first.
-fn foretold(model: &Model, id: crate::domain::ids::RunId, run: &Run) -> String {
-    if let Some(release) = model.state.release_of(&run.commit.id) {
-        return format!(" {}", release.number);
-    }
-    let alone =
-        model.state.runs.iter().all(|(other, run)| *other >= id || matches!(run.phase, RunPhase::Ended(_)));
-    let next = model.state.releases.keys().next_back().map_or(1, |last| last.0 + 1);
-    if alone { format!(" v{next}") } else { String::new() }
-}
-
-fn findings(model: &Model, columns: usize) -> Option<Line<'static>> {
-    let findings = model.findings();
-    let (_, worst) = findings.first()?;
-    let count = |severity| findings.iter().filter(|(_, finding)| finding.severity == severity).count();
-    let parts: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
-        .into_iter()
-        .map(|severity| (count(severity), severity.word()))
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }))
-        .collect();
-    let (glyph, role) = model.theme.severity(worst.severity);
-    let mut words = Words::new(&model.theme);
-    words.add(role, glyph).add(Role::Text, &format!(" {}", parts.join(", ")));
-    let room = columns.saturating_sub(words.columns());
-    words.cut(Role::Dim, &format!("  {}", worst.title), room);
-    Some(words.line())
 }
