@@ -192,7 +192,8 @@ fn done(command: &Command, queued: Option<RunId>) -> String {
         | Command::Rollback(_)
         | Command::Go { .. }
         | Command::Hold { .. }
-        | Command::Back { .. } => "Done.".to_owned(),
+        | Command::Back { .. }
+        | Command::Leave { .. } => "Done.".to_owned(),
     }
 }
 
