@@ -42,6 +42,14 @@ pub enum Unplannable {
         /// What there is.
         steps: Vec<String>,
     },
+    /// `until` names a step that this commit does not get.
+    #[error("the step \"{until}\" is skipped: {why}")]
+    SkippedUntil {
+        /// What was asked for.
+        until: StepId,
+        /// Why it is skipped.
+        why: String,
+    },
     /// There is nothing to do.
     #[error("there is nothing to run: no stage is configured, and no Django project was found")]
     Empty,
@@ -62,24 +70,56 @@ pub fn pipeline(
         return Err(Unplannable::Empty);
     }
     let wanted = until.map(|until| wanted_for(&stages, until)).transpose()?;
-    let steps = stages.iter().map(|stage| {
+    let mut steps: Vec<Step> = Vec::with_capacity(stages.len());
+    for stage in &stages {
         let unneeded = wanted.as_ref().filter(|wanted| !wanted.contains(&&stage.name));
         let skip = match (unneeded, until) {
             (Some(_), Some(until)) => Some(format!("not needed for {until}")),
-            _ => skipped_by(&stage.when, commit, branches),
+            _ => skipped_by(&stage.when, commit, branches).or_else(|| without_candidate(stage, &steps)),
         };
-        Step {
+        if let Some(why) = skip.as_ref().filter(|_| until == Some(&stage.name)) {
+            return Err(Unplannable::SkippedUntil { until: stage.name.clone(), why: why.clone() });
+        }
+        let step = Step {
             id: stage.name.clone(),
             group: stage.group.clone(),
-            needs: stage.needs.clone(),
+            needs: needs_past_skipped(stage, &steps),
             work: work_of(project, commit, stage),
             timeout: stage.timeout,
             retries: stage.retries,
             skip,
-        }
-    });
+        };
+        steps.push(step);
+    }
     let parts = PlanParts { artifact: commit.id.0.clone(), config: hash_of(project), ..PlanParts::default() };
-    Ok(Plan::new(parts, steps.collect()))
+    Ok(Plan::new(parts, steps))
+}
+
+/// Why a stage that runs in the candidate has none to run in.
+fn without_candidate(stage: &Stage, before: &[Step]) -> Option<String> {
+    let in_candidate = match &stage.work {
+        StageWork::Exec { place, .. } => *place == Place::Candidate,
+        StageWork::Migrations | StageWork::MigrateEmpty => true,
+        StageWork::Install | StageWork::Candidate => false,
+    };
+    let candidate = before.iter().find(|step| matches!(step.work, Work::Build(_)))?;
+    let why = candidate.skip.as_ref().filter(|_| in_candidate)?;
+    Some(format!("there is no {}: {why}", candidate.id))
+}
+
+/// What a stage needs. What needs a skipped step needs what that one needed, for a skipped step waits for nothing.
+fn needs_past_skipped(stage: &Stage, before: &[Step]) -> Vec<StepId> {
+    let mut needs: Vec<StepId> = Vec::new();
+    for need in &stage.needs {
+        let skipped = before.iter().find(|step| &step.id == need && step.skip.is_some());
+        // A step before this one: its own needs have been followed already.
+        for need in skipped.map_or(std::slice::from_ref(need), |step| &step.needs) {
+            if !needs.contains(need) {
+                needs.push(need.clone());
+            }
+        }
+    }
+    needs
 }
 
 /// The stages so that each comes after what it needs, otherwise in the order they were written.

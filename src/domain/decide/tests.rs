@@ -7,6 +7,7 @@ use crate::domain::effect::{Effect, Found, Outcome};
 use crate::domain::event::Event;
 use crate::domain::ids::{AttemptKey, DeploymentId, Epoch, Owner, ReleaseNumber, RunId, StepId};
 use crate::domain::plan::{Cause, Output, Verdict, Work};
+use crate::domain::project::{Place, StageWork, When};
 use crate::domain::state::{
     DeploymentKind, DeploymentPhase, Ending, Live, RollbackVerdict, RunEnd, RunPhase, StepPhase,
 };
@@ -237,6 +238,36 @@ fn until_runs_only_what_it_needs_and_makes_no_release() {
     world.ends(Owner::Run(RunId(1)), "install", Verdict::Passed);
     world.ends(Owner::Run(RunId(1)), "lint", Verdict::Passed);
     assert_eq!(world.state.runs[&RunId(1)].phase, RunPhase::Ended(RunEnd::Passed { release: None }));
+}
+
+#[test]
+fn what_stands_on_a_skipped_step_waits_for_what_that_one_stood_on() {
+    let plan = |change: fn(&mut crate::domain::project::Project), until: Option<&str>| {
+        let mut project = super::fixtures::project();
+        change(&mut project);
+        crate::domain::planner::pipeline(&project, &commit('a'), &[], until.map(StepId::from).as_ref())
+    };
+    let tagged = plan(
+        |project| {
+            for stage in &mut project.stages[1..=2] {
+                stage.when = When::Tag;
+            }
+        },
+        None,
+    )
+    .unwrap();
+    assert_eq!(tagged.step(&"candidate".into()).unwrap().needs, [StepId::from("install")]);
+
+    let without_candidate = |project: &mut crate::domain::project::Project| {
+        project.stages[3].when = When::Tag;
+        let StageWork::Exec { place, .. } = &mut project.stages[4].work else { panic!() };
+        *place = Place::Candidate;
+    };
+    let skipped = plan(without_candidate, None).unwrap();
+    let why = skipped.step(&"test".into()).unwrap().skip.as_deref();
+    assert_eq!(why, Some("there is no candidate: only for a commit with a tag"));
+    let refused = plan(without_candidate, Some("candidate")).unwrap_err();
+    assert_eq!(refused.to_string(), "the step \"candidate\" is skipped: only for a commit with a tag");
 }
 
 // ── deployments ─────────────────────────────────────────────────────────────────────────────────────────
