@@ -196,6 +196,18 @@ fn after_a_restart_every_open_attempt_is_looked_at_first() {
 }
 
 #[test]
+fn an_attempt_found_alive_keeps_when_it_began() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let step = StepId::from("install");
+    let began = world.state.runs[&run].steps[&step].started;
+    world.outcome(Outcome::EngineStarted { version: "1".to_owned() });
+    let key = AttemptKey { owner: Owner::Run(run), step: step.clone(), attempt: 1 };
+    world.outcome(Outcome::Observed { key, found: Found::Open });
+    assert_eq!(world.state.runs[&run].steps[&step].started, began);
+}
+
+#[test]
 fn a_deadline_stops_the_attempt_and_is_its_cause() {
     let mut world = World::new();
     let run = world.run('a');
