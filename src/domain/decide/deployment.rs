@@ -331,7 +331,7 @@ pub(super) fn observed(
         (Some(why), Some(live)) if live.healthy && only_leftovers(&deployment) => {
             Ending::LiveUnverified { why }
         }
-        (Some(why), _) => return take_back_or_hold(draft, number, &deployment, why),
+        (Some(why), _) => return take_back_or_hold(draft, number, &deployment, &why),
     };
     draft.write(Event::DeploymentFinished { deployment: number, ending });
 }
@@ -359,13 +359,13 @@ fn only_leftovers(deployment: &Deployment) -> bool {
     }) && deployment.plan.steps.iter().any(|step| matches!(step.work, Work::Bake { .. }))
 }
 
-fn take_back_or_hold(draft: &mut Draft, number: DeploymentId, deployment: &Deployment, why: String) {
+fn take_back_or_hold(draft: &mut Draft, number: DeploymentId, deployment: &Deployment, why: &str) {
     let is_rollback = matches!(deployment.kind, DeploymentKind::Rollback { .. });
     let reason = match (&deployment.way_back, is_rollback) {
         // It never loops: a rollback that failed calls for a person.
         (_, true) => format!("The rollback failed: {why}"),
         (WayBack { target: Some(target), verdict: RollbackVerdict::Safe }, false) => {
-            match begin_rollback(draft, number, *target, why.clone(), true) {
+            match begin_rollback(draft, number, *target, why.to_owned(), true) {
                 Ok(()) => return,
                 Err(refusal) => format!("{why} It can't be taken back by itself: {refusal}"),
             }
