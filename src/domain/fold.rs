@@ -25,6 +25,10 @@ impl State {
             }
             Event::BranchSeen { branch, commit } => {
                 self.branches.insert(branch.clone(), commit.id.clone());
+                self.unseen.remove(branch);
+            }
+            Event::BranchNotSeen { branch, why } => {
+                self.unseen.insert(branch.clone(), why.clone());
             }
             Event::RunQueued { run, commit, until, followed } => {
                 let queued = Run {

@@ -38,11 +38,14 @@ pub fn history(style: &Style, runs: &[RunSummary]) -> Vec<String> {
 #[must_use]
 pub fn status(style: &Style, state: &State, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
+    if let Some(why) = state.branch_trouble() {
+        lines.push(format!("{} {}", style.glyph(Mark::Warn), style.words(&visible(why))));
+    }
     let open = state.runs.iter().filter(|(_, run)| !matches!(run.phase, RunPhase::Ended(_)));
     for (number, _) in open {
         lines.extend(run(style, state, *number, now));
     }
-    if lines.is_empty() {
+    if !state.runs.values().any(|run| !matches!(run.phase, RunPhase::Ended(_))) {
         lines.push("no run is open".to_owned());
         if let Some(number) = state.runs.keys().next_back() {
             lines.extend(run(style, state, *number, now));
