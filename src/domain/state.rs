@@ -137,6 +137,9 @@ pub struct StepState {
     pub acknowledged: Option<String>,
     /// Its deadline has passed; it is being stopped.
     pub timed_out: bool,
+    /// Why the attempt before did not do; `None` at the first.
+    #[serde(default)]
+    pub earlier: Option<String>,
 }
 
 /// Where a step is, in a word.

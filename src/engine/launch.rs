@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::runtime::environment;
-use crate::store::layout::Layout;
+use crate::store::layout::{CACHE_VARIABLE, Layout, STATE_VARIABLE};
 
 /// How long a new engine may take until its socket answers: it folds the journal first.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,6 +70,9 @@ fn start(layout: &Layout) -> anyhow::Result<std::process::Child> {
         .arg(layout.repository.join(&layout.root))
         .env_clear()
         .envs(environment::allowed(std::env::vars()))
+        // A relative path means something else where the engine stands.
+        .envs(layout.state.parent().map(|parent| (STATE_VARIABLE, parent)))
+        .env(CACHE_VARIABLE, &layout.cache)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

@@ -99,7 +99,10 @@ pub fn run(style: &Style, state: &State, number: RunId, now: Timestamp) -> Vec<S
                 None => reason.clone(),
             },
             StepPhase::Skipped { why } => why.clone(),
-            _ => at.output.facts.join(" · "),
+            _ => {
+                let again = at.earlier.as_ref().map(|why| format!("attempt {}, before: {why}", at.attempt));
+                at.output.facts.iter().cloned().chain(again).collect::<Vec<_>>().join(" · ")
+            }
         };
         let text = format!("{} {word:<13} {took:>7}  {}", pad(&step.id.0, widest), visible(&why));
         lines.push(format!("  {} {}", style.glyph(mark), style.words(text.trim_end())));
