@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -43,6 +44,8 @@ pub(super) struct Engine {
     in_flight: BTreeSet<Effect>,
     watches: BTreeMap<Watch, AbortHandle>,
     since: Timestamp,
+    /// Whether the working tree's configuration is being read.
+    reading: Arc<AtomicBool>,
     /// Outcomes that could not be written because the disk is full.
     unwritten: VecDeque<Input>,
     /// A commit of the followed branch for whose run the disk has no room.
@@ -74,6 +77,7 @@ impl Engine {
             in_flight: BTreeSet::new(),
             watches: BTreeMap::new(),
             since: now(),
+            reading: Arc::default(),
             unwritten: VecDeque::new(),
             waits_for_room: None,
             last_needed: Instant::now(),
@@ -198,15 +202,26 @@ impl Engine {
         }
     }
 
-    /// The operator's configuration, from the working tree, when it changed. A mistake in it is logged and the
-    /// last good one stays; `towpath check` shows it with its place.
-    pub(super) fn read_project(&mut self) {
-        match prepare::working_tree(&self.layout) {
-            Ok((project, config)) => {
-                self.outcome(Input::Outcome(Outcome::ProjectLoaded { project: Box::new(project), config }));
-            }
-            Err(error) => log(&format!("the working tree's configuration is not used: {error:#}")),
+    /// Reads the operator's configuration from the working tree, beside the loop: a large tree takes a while to
+    /// look through. A mistake in it is logged and the last good one stays; `towpath check` shows it with its place.
+    pub(super) fn read_project(&self) {
+        let reading = Arc::clone(&self.reading);
+        if reading.swap(true, Ordering::AcqRel) {
+            return;
         }
+        let (layout, inputs) = (Arc::clone(&self.layout), self.inputs.clone());
+        tokio::spawn(async move {
+            let read = tokio::task::spawn_blocking(move || prepare::working_tree(&layout)).await;
+            reading.store(false, Ordering::Release);
+            match read {
+                Ok(Ok((project, config))) => {
+                    let loaded = Outcome::ProjectLoaded { project: Box::new(project), config };
+                    let _ = inputs.send(Input::Outcome(loaded)).await;
+                }
+                Ok(Err(error)) => log(&format!("the working tree's configuration is not used: {error:#}")),
+                Err(error) => log(&format!("the working tree could not be read: {error}")),
+            }
+        });
     }
 
     /// Outside work ended. Unlike a command it can't be refused: what can't be written now is written later.

@@ -230,6 +230,18 @@ fn a_followed_branch_that_is_gone_is_said_until_it_is_back() {
 }
 
 #[test]
+fn an_attempt_found_alive_keeps_when_it_began() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let step = StepId::from("install");
+    let began = world.state.runs[&run].steps[&step].started;
+    world.outcome(Outcome::EngineStarted { version: "1".to_owned() });
+    let key = AttemptKey { owner: Owner::Run(run), step: step.clone(), attempt: 1 };
+    world.outcome(Outcome::Observed { key, found: Found::Open });
+    assert_eq!(world.state.runs[&run].steps[&step].started, began);
+}
+
+#[test]
 fn a_deadline_stops_the_attempt_and_is_its_cause() {
     let mut world = World::new();
     let run = world.run('a');
