@@ -49,6 +49,13 @@ pub enum Event {
         /// Its tip.
         commit: CommitFacts,
     },
+    /// The followed branch starts no runs now: it is not there, could not be looked at, or there is no room for one.
+    BranchNotSeen {
+        /// The branch.
+        branch: String,
+        /// Why, a sentence.
+        why: String,
+    },
     /// A run was asked for.
     RunQueued {
         /// Its number.
@@ -247,6 +254,7 @@ impl Event {
             Self::EngineStarted { .. }
             | Self::ProjectLoaded { .. }
             | Self::BranchSeen { .. }
+            | Self::BranchNotSeen { .. }
             | Self::DeploymentCreated { .. }
             | Self::WayBackFixed { .. }
             | Self::LeaseAcquired { .. }

@@ -25,6 +25,10 @@ impl State {
             }
             Event::BranchSeen { branch, commit } => {
                 self.branches.insert(branch.clone(), commit.id.clone());
+                self.unseen.remove(branch);
+            }
+            Event::BranchNotSeen { branch, why } => {
+                self.unseen.insert(branch.clone(), why.clone());
             }
             Event::RunQueued { run, commit, until, followed } => {
                 let queued = Run {
@@ -131,10 +135,16 @@ impl State {
                     // Found alive after a restart: it is the same attempt, and began when it began.
                     Some(state) if state.attempt == key.attempt => state.phase = StepPhase::Running,
                     Some(state) => {
+                        let earlier = match &state.phase {
+                            StepPhase::Failed { cause } => Some(cause.summary.clone()),
+                            StepPhase::Inconclusive { reason } => Some(reason.clone()),
+                            _ => None,
+                        };
                         *state = StepState {
                             phase: StepPhase::Running,
                             attempt: key.attempt,
                             started: Some(at),
+                            earlier,
                             ..StepState::default()
                         };
                     }

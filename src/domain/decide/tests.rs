@@ -196,6 +196,41 @@ fn after_a_restart_every_open_attempt_is_looked_at_first() {
 }
 
 #[test]
+fn a_deadline_counts_from_the_beginning_whatever_happens_to_engines() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let key = AttemptKey { owner: Owner::Run(run), step: "install".into(), attempt: 1 };
+    let deadline = |world: &World| {
+        let mut watches = world.state.watches().into_iter();
+        watches.find(|watch| matches!(watch, Watch::Deadline { key: of, .. } if of == &key))
+    };
+    let before = deadline(&world);
+    let Some(Watch::Deadline { since, .. }) = &before else { panic!("no deadline") };
+    assert_eq!(Some(*since), world.state.runs[&run].steps[&key.step].started);
+    world.outcome(Outcome::EngineStarted { version: "2".into() });
+    assert_eq!(deadline(&world), None, "it may have ended in time: that is looked at first");
+    world.outcome(Outcome::Observed { key: key.clone(), found: Found::Open });
+    assert_eq!(deadline(&world), before);
+}
+
+#[test]
+fn a_followed_branch_that_is_gone_is_said_until_it_is_back() {
+    let mut world = World::new();
+    let seen = |sign| Outcome::BranchSeen { branch: "main".into(), commit: commit(sign) };
+    let not_seen = Outcome::BranchNotSeen { branch: "main".into(), why: "Gone.".into() };
+    world.outcome(seen('a'));
+    world.outcome(not_seen.clone());
+    assert_eq!(world.state.unseen.get("main").map(String::as_str), Some("Gone."));
+    let rows = world.state.seq;
+    world.outcome(not_seen);
+    assert_eq!(world.state.seq, rows, "said once");
+    world.outcome(seen('a'));
+    assert!(world.state.unseen.is_empty() && world.state.runs.is_empty(), "back where it was: nothing new");
+    world.outcome(seen('b'));
+    assert_eq!(world.state.runs.len(), 1);
+}
+
+#[test]
 fn an_attempt_found_alive_keeps_when_it_began() {
     let mut world = World::new();
     let run = world.run('a');
