@@ -8,6 +8,7 @@
 )]
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -405,6 +406,28 @@ async fn the_end_of_the_engine_ends_streams_and_requests() {
     assert_eq!(reason, "The engine ended.");
     assert!(client.ask(Query::VerifyChain).await.is_err());
     assert!(client.attach().await.is_err());
+}
+
+#[tokio::test]
+async fn no_connection_panics_when_the_engine_lets_many_viewers_go() {
+    let panics = Arc::new(Mutex::new(Vec::new()));
+    let (seen, before) = (Arc::clone(&panics), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        seen.lock().unwrap().push(panic.to_string());
+        before(panic);
+    }));
+    let engine = FakeEngine::start(State::default(), false);
+    let mut streams = Vec::new();
+    // Which half of a connection hears of the end first is chance; among so many both are seen.
+    for _ in 0..40 {
+        let client = engine.client().await;
+        let mut stream = client.attach().await.unwrap();
+        assert!(matches!(next(&mut stream).await, Some(FromEngine::Snapshot { .. })));
+        streams.push((client, stream));
+    }
+    engine.end().await;
+    let panics = panics.lock().unwrap();
+    assert!(!panics.iter().any(|panic| panic.contains("JoinHandle")), "{panics:?}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -43,8 +44,12 @@ pub(super) struct Engine {
     in_flight: BTreeSet<Effect>,
     watches: BTreeMap<Watch, AbortHandle>,
     since: Timestamp,
+    /// Whether the working tree's configuration is being read.
+    reading: Arc<AtomicBool>,
     /// Outcomes that could not be written because the disk is full.
     unwritten: VecDeque<Input>,
+    /// A commit of the followed branch for whose run the disk has no room.
+    waits_for_room: Option<Input>,
     last_needed: Instant,
     over: Option<String>,
 }
@@ -72,7 +77,9 @@ impl Engine {
             in_flight: BTreeSet::new(),
             watches: BTreeMap::new(),
             since: now(),
+            reading: Arc::default(),
             unwritten: VecDeque::new(),
+            waits_for_room: None,
             last_needed: Instant::now(),
             over: None,
         }
@@ -195,20 +202,32 @@ impl Engine {
         }
     }
 
-    /// The operator's configuration, from the working tree, when it changed. A mistake in it is logged and the
-    /// last good one stays; `towpath check` shows it with its place.
-    pub(super) fn read_project(&mut self) {
-        match prepare::working_tree(&self.layout) {
-            Ok((project, config)) => {
-                self.outcome(Input::Outcome(Outcome::ProjectLoaded { project: Box::new(project), config }));
-            }
-            Err(error) => log(&format!("the working tree's configuration is not used: {error:#}")),
+    /// Reads the operator's configuration from the working tree, beside the loop: a large tree takes a while to
+    /// look through. A mistake in it is logged and the last good one stays; `towpath check` shows it with its place.
+    pub(super) fn read_project(&self) {
+        let reading = Arc::clone(&self.reading);
+        if reading.swap(true, Ordering::AcqRel) {
+            return;
         }
+        let (layout, inputs) = (Arc::clone(&self.layout), self.inputs.clone());
+        tokio::spawn(async move {
+            let read = tokio::task::spawn_blocking(move || prepare::working_tree(&layout)).await;
+            reading.store(false, Ordering::Release);
+            match read {
+                Ok(Ok((project, config))) => {
+                    let loaded = Outcome::ProjectLoaded { project: Box::new(project), config };
+                    let _ = inputs.send(Input::Outcome(loaded)).await;
+                }
+                Ok(Err(error)) => log(&format!("the working tree's configuration is not used: {error:#}")),
+                Err(error) => log(&format!("the working tree could not be read: {error}")),
+            }
+        });
     }
 
     /// Outside work ended. Unlike a command it can't be refused: what can't be written now is written later.
     pub(super) fn outcome(&mut self, input: Input) {
         self.last_needed = Instant::now();
+        let Some(input) = self.with_room(input) else { return };
         if !self.unwritten.is_empty() {
             self.unwritten.push_back(input);
             return self.write_the_unwritten();
@@ -216,8 +235,34 @@ impl Engine {
         self.try_outcome(input);
     }
 
+    /// A new commit of the followed branch starts a run, and on a full disk it waits: what is to be done instead
+    /// is to say so. Only the newest waits.
+    fn with_room(&mut self, input: Input) -> Option<Input> {
+        let Input::Outcome(Outcome::BranchSeen { branch, commit }) = &input else { return Some(input) };
+        if self.state.branches.get(branch).is_none_or(|before| before == &commit.id) {
+            return Some(input);
+        }
+        let Err(why) = self.room_for_a_run() else {
+            self.waits_for_room = None;
+            return Some(input);
+        };
+        let why = Outcome::BranchNotSeen { branch: branch.clone(), why };
+        self.waits_for_room = Some(input);
+        Some(Input::Outcome(why))
+    }
+
+    /// What is looked at every few seconds: whether there is room again.
+    pub(super) fn look_for_room(&mut self) {
+        self.write_the_unwritten();
+        if let Some(waiting) = self.waits_for_room.take() {
+            let before = self.last_needed;
+            self.outcome(waiting);
+            self.last_needed = before;
+        }
+    }
+
     /// Tries once more what a full disk kept from being written.
-    pub(super) fn write_the_unwritten(&mut self) {
+    fn write_the_unwritten(&mut self) {
         while let Some(input) = self.unwritten.pop_front() {
             if !self.try_outcome(input) {
                 break;

@@ -37,6 +37,8 @@ pub(super) struct Applied {
     pub(super) detected: Vec<String>,
     /// Names that exist for the preset but are not in this project; needing them is needing nothing.
     pub(super) silent: BTreeSet<String>,
+    /// Names of steps of which the preset's word does not hold any more.
+    pub(super) overruled: BTreeSet<String>,
 }
 
 /// Environment variables that would lead a step past the throw-away server that runs beside it.
@@ -79,6 +81,7 @@ fn change_step(applied: &mut Applied, index: usize, table: &StageTable) {
     let name = table.name.value.as_str();
     draft.at = Some(table.name.place);
     if is_off(table) {
+        applied.overruled.insert(name.to_owned());
         applied.detected.push(format!("{name}: no step, towpath.toml removes it"));
         draft.gone = Some(Gone::Disabled);
         return;
@@ -101,6 +104,7 @@ fn change_step(applied: &mut Applied, index: usize, table: &StageTable) {
             };
             draft.stage.work =
                 StageWork::Exec { run: run.value.clone(), place, judge: judge::of_command(&run.value) };
+            applied.overruled.insert(name.to_owned());
             applied
                 .detected
                 .push(format!("{name}: {} (towpath.toml)", run.value.lines().next().unwrap_or("")));
@@ -172,22 +176,28 @@ fn change_group(applied: &mut Applied, table: &StageTable) {
         applied.drafts.iter().position(|draft| draft.stage.group == group).unwrap_or(applied.drafts.len());
     let gone = if off { Gone::Disabled } else { Gone::ReplacedBy(StepId(group.clone())) };
     let mut needs: Vec<StepId> = Vec::new();
+    let mut replaced: Vec<String> = Vec::new();
     for draft in applied.drafts.iter_mut().filter(|draft| draft.stage.group == group && draft.at.is_none()) {
         for need in &draft.stage.needs {
             if !needs.contains(need) {
                 needs.push(need.clone());
             }
         }
+        applied.overruled.insert(draft.stage.name.0.clone());
+        replaced.push(draft.stage.name.0.clone());
         draft.gone = Some(gone.clone());
     }
     if off {
-        applied.detected.push(format!("{group}: no steps, towpath.toml removes them"));
+        applied.detected.push(format!("{group}: no steps, towpath.toml removes {}", replaced.join(", ")));
         return;
     }
     let in_candidate = group != "lint" && group != "security";
     if let Some(mut draft) =
         new_stage(applied, table, if in_candidate { Place::Candidate } else { Place::Source })
     {
+        let run = table.run.as_ref().map_or("", |run| run.value.lines().next().unwrap_or(""));
+        let replaced = replaced.join(", ");
+        applied.detected.push(format!("{group}: {run} (towpath.toml, in the place of {replaced})"));
         if table.needs.is_none() {
             draft.stage.needs = needs;
         }
@@ -212,6 +222,7 @@ fn add(applied: &mut Applied, table: &StageTable) {
     if is_off(table) && table.run.is_none() {
         // Removing what is not there is no mistake: another branch of the project may have it.
         applied.silent.insert(name.to_owned());
+        applied.overruled.insert(name.to_owned());
         applied.detected.push(format!("{name}: no step; towpath.toml removes it, and the project has none"));
         return;
     }
@@ -254,6 +265,7 @@ fn add(applied: &mut Applied, table: &StageTable) {
     if let Some(group) = known.filter(|_| table.group.is_none()) {
         group.clone_into(&mut draft.stage.group);
     }
+    applied.overruled.insert(name.to_owned());
     if is_off(table) {
         draft.gone = Some(Gone::Disabled);
         applied.detected.push(format!("{name}: no step, towpath.toml removes it"));

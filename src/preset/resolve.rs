@@ -80,8 +80,12 @@ pub fn resolve(
         Preset::default()
     };
     findings.extend(preset.findings);
-    detected.extend(preset.detected);
     let applied = overrides::apply(preset.stages, file);
+    // One word a step, and the last one: what the configuration overrules is not said of the preset's.
+    detected.extend(preset.detected.into_iter().filter(|line| {
+        let names = line.split(": ").next().unwrap_or_default();
+        !names.split(", ").all(|name| applied.overruled.contains(name))
+    }));
     mistakes.extend(applied.mistakes);
     detected.extend(applied.detected);
     let stages = graph::settle(&applied.drafts, &applied.silent, &mut mistakes);

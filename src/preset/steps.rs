@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::dependencies::Dependencies;
+use super::dependencies::{Dependencies, Manager};
 use super::django::{self, Django};
 use super::tools::{Tool, Use};
 use crate::domain::finding::{Finding, Severity};
@@ -77,7 +77,10 @@ pub(super) fn group_of(name: &str) -> Option<&'static str> {
 /// The stages of a Django project.
 pub(super) fn django(project: &Project<'_>) -> Preset {
     let mut preset = Preset::default();
-    preset.say(format!("install: dependencies from {}", project.dependencies.manager.word()));
+    preset.say(match &project.dependencies.manager {
+        Manager::None => "install: nothing, no file names dependencies".to_owned(),
+        manager => format!("install: dependencies from {}", manager.word()),
+    });
     preset.add("install", &[], 15, StageWork::Install);
     checks(project, &mut preset);
     preset.say("candidate: git archive of the commit, production dependencies, static files, bytecode");

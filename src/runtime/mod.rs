@@ -10,6 +10,7 @@
 //! | [`exec`] | command lines of the pipeline |
 //! | [`postgres`] | a throw-away PostgreSQL server beside a step |
 //! | [`reap`], [`process`] | who is left, and its end |
+//! | `place` | paths in a cause, as a person knows them |
 //! | [`environment`] | what of a shell's environment may reach a step |
 
 pub mod attempt;
@@ -18,6 +19,7 @@ pub mod command;
 pub mod environment;
 pub mod exec;
 pub mod log;
+mod place;
 pub mod postgres;
 pub mod process;
 pub mod python;

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::attempt::{Files, Report, Spec, Started, VERSION};
+use super::place::Places;
 use super::process::{Identity, Process, below};
 use super::services::{self, Running};
 use super::workbench::{CannotCheck, Done, Workbench};
@@ -29,6 +30,10 @@ pub const GRACE: Duration = Duration::from_secs(10);
 pub const BACKSTOP: Duration = Duration::from_secs(60);
 /// Another backstop, in seconds; for tests.
 pub const BACKSTOP_VARIABLE: &str = "TOWPATH_BACKSTOP_SECONDS";
+/// How much earlier than ours the engine's clock of a step may have begun.
+const HEAD_START: Duration = Duration::from_secs(1);
+/// How many of the last lines are shown of what took too long.
+const TAIL_LINES: u64 = 12;
 /// How long a step's code may take to end once its commands have.
 const UNWIND: Duration = Duration::from_secs(2);
 /// How long another holder of the lock is waited for: one that only looks, or another worker that is about to say
@@ -214,8 +219,14 @@ async fn perform(dir: &Path, spec: Spec, stop: &mut Stop, backstop: Duration) ->
     };
     let done = match (early, done) {
         (Some(Early::Cancelled), done) => {
+            let tail = log::last_lines(&dir.join("log"), TAIL_LINES);
             bench.say("The step was stopped.");
-            let output = done.and_then(Result::ok).map(|done| done.output).unwrap_or_default();
+            let mut output = done.and_then(Result::ok).map(|done| done.output).unwrap_or_default();
+            if began.elapsed() + HEAD_START >= Duration::from(timeout) {
+                // The engine stops what passed its time limit, and says so itself: it needs what to show.
+                output.tail = tail;
+                output.kept = bench.kept().cloned();
+            }
             Done { verdict: Verdict::Cancelled, output }
         }
         (Some(Early::TimedOut), done) => {
@@ -269,12 +280,16 @@ async fn tidy(dir: &Path, bench: &mut Workbench, mut done: Done) -> Done {
     if let Err(error) = services::remove_left_behind(dir) {
         bench.say(&format!("{error:#}"));
     }
+    if let Verdict::Failed(cause) = &mut done.verdict {
+        Places::of(bench).rewrite(&bench.spec().step.id.0, cause);
+    }
     match &done.verdict {
         Verdict::Failed(_) | Verdict::Inconclusive { .. } => {
             if done.output.kept.is_none() {
                 done.output.kept = bench.kept().cloned();
             }
         }
+        Verdict::Cancelled if done.output.kept.is_some() => {}
         Verdict::Passed | Verdict::Cancelled => {
             // A directory without write permission is no reason to fail what has passed.
             if let Err(error) = std::fs::remove_dir_all(bench.work()) {
@@ -366,7 +381,7 @@ fn timed_out(dir: &Path, timeout: Millis, began: Instant) -> Cause {
         expected: format!("an end within {timeout}"),
         measured: format!("no end after {took}"),
         exit_code: None,
-        last_lines: log::last_lines(&dir.join("log"), 30),
+        last_lines: log::last_lines(&dir.join("log"), TAIL_LINES),
         cure: "Give the step a longer `timeout` in towpath.toml if it needs one.".into(),
     }
 }

@@ -110,6 +110,7 @@ fn done(command: &Command, queued: Option<RunId>) -> String {
         | Command::Rollback(_)
         | Command::Go { .. }
         | Command::Hold { .. }
-        | Command::Back { .. } => "Done.".to_owned(),
+        | Command::Back { .. }
+        | Command::Leave { .. } => "Done.".to_owned(),
     }
 }

@@ -83,6 +83,16 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether the engine went away while it was talked to (it was killed, or had just ended): asking again finds
+    /// another one, or none.
+    #[must_use]
+    pub fn is_of_a_dying_engine(&self) -> bool {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        matches!(self, Self::Io { error, .. } if matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof))
+    }
+}
+
 /// The connection ended before the answer came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("The connection to the engine ended: {reason}")]

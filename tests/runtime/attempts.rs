@@ -234,6 +234,29 @@ fn without_an_engine_the_worker_itself_ends_a_step_that_takes_too_long() {
 }
 
 #[test]
+fn what_an_engine_stops_for_its_time_limit_leaves_its_last_lines_and_its_directory() {
+    let mut stage = Stage::new(r#"echo on my way; touch left; touch "$TOWPATH_TEST/there"; sleep 1000"#);
+    stage.spec.step.timeout = Millis(200);
+    let stage = stage.prepared();
+    let report = block_on(async {
+        let stopped = async {
+            while !stage.file("there").exists() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            stop(&stage.dir).await
+        };
+        let (report, stopped) = tokio::join!(attend(&stage.dir, program()), stopped);
+        stopped.unwrap();
+        report.unwrap()
+    });
+    // The engine turns this into a failure: it knows that the limit has passed.
+    assert_eq!(report.verdict, Verdict::Cancelled);
+    assert_eq!(report.output.tail.last().map(String::as_str), Some("on my way"));
+    let kept = report.output.kept.unwrap();
+    assert!(std::path::Path::new(&kept.directory).join("left").is_file());
+}
+
+#[test]
 fn a_hang_up_is_nothing_to_a_worker() {
     let stage = Stage::new(COUNTED).prepared();
     let engine = tokio::runtime::Runtime::new().unwrap();

@@ -1,7 +1,8 @@
 //! A real PostgreSQL beside a step.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
@@ -13,7 +14,7 @@ use towpath::runtime::attempt::{attend, observe, stop};
 use crate::stage::{Stage, program, wait_until};
 
 const TELLS: &str = r#"
-echo "$PGPORT $PGDATABASE $PGUSER $DATABASE_URL" > "$TOWPATH_TEST/address"
+echo "$PGPORT $PGDATABASE $PGUSER $PGPASSWORD $DATABASE_URL" > "$TOWPATH_TEST/address"
 while [ ! -e "$TOWPATH_TEST/gate" ]; do sleep 0.02; done
 "#;
 
@@ -34,7 +35,10 @@ fn serving() -> Serving {
     let address = stage.text("address");
     assert!(!address.is_empty(), "{:?}", stage.log());
     let port: u16 = address.split(' ').next().unwrap().parse().unwrap();
-    assert_eq!(address, format!("{port} towpath postgres postgres://postgres@127.0.0.1:{port}/towpath\n"));
+    let password = address.split(' ').nth(3).unwrap();
+    assert!(password.len() >= 32, "{address}");
+    let url = format!("postgres://postgres:{password}@127.0.0.1:{port}/towpath");
+    assert_eq!(address, format!("{port} towpath postgres {password} {url}\n"));
     let json = std::fs::read(stage.dir.join("services.json")).unwrap();
     let record: serde_json::Value = serde_json::from_slice(&json).unwrap();
     let directory = PathBuf::from(record["postgres"][0].as_str().unwrap());
@@ -42,9 +46,16 @@ fn serving() -> Serving {
     Serving { stage, engine, attended, port, directory }
 }
 
-/// Logs in over TCP and asks; the first column of the first row.
-fn ask(port: u16, sql: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+impl Serving {
+    /// Asks over the server's own socket, in its closed directory; the first column of the first row.
+    fn ask(&self, sql: &str) -> Option<String> {
+        let socket = self.directory.join(format!(".s.PGSQL.{}", self.port));
+        ask(UnixStream::connect(socket).ok()?, sql)
+    }
+}
+
+/// Logs in and asks; the first column of the first row.
+fn ask(mut stream: impl Read + Write, sql: &str) -> Option<String> {
     let body = [&196_608_i32.to_be_bytes()[..], b"user\0postgres\0database\0towpath\0\0"].concat();
     stream.write_all(&i32::try_from(body.len() + 4).unwrap().to_be_bytes()).ok()?;
     stream.write_all(&body).ok()?;
@@ -58,6 +69,7 @@ fn ask(port: u16, sql: &str) -> Option<String> {
             stream.read_exact(&mut body).ok()?;
             match head[0] {
                 b'Z' => break,
+                b'R' if body != [0, 0, 0, 0] => panic!("it asks for a password"),
                 b'E' => panic!("{}", String::from_utf8_lossy(&body)),
                 b'D' => row = Some(String::from_utf8(body[6..].to_vec()).unwrap()),
                 _ => {}
@@ -78,16 +90,26 @@ fn a_step_has_a_server_of_its_own_and_it_is_gone_afterwards() {
     let serving = serving();
     // `upper` of a letter beyond ASCII needs a locale that knows it.
     let sql = "CREATE TABLE t (x text); INSERT INTO t VALUES ('é'); SELECT upper(x) || length(x) FROM t";
-    assert_eq!(ask(serving.port, sql).as_deref(), Some("É1"));
-    let version = ask(serving.port, "SHOW server_version").unwrap();
+    assert_eq!(serving.ask(sql).as_deref(), Some("É1"));
+    let version = serving.ask("SHOW server_version").unwrap();
     std::fs::write(serving.stage.file("gate"), "").unwrap();
     let report = serving.engine.block_on(serving.attended).unwrap().unwrap();
     assert_eq!(report.verdict, Verdict::Passed);
     let wanted = format!("PostgreSQL {}", version.split(' ').next().unwrap());
     assert!(report.output.facts.contains(&wanted), "{:?}", report.output.facts);
     assert!(!serving.directory.exists());
-    assert!(ask(serving.port, "SELECT 1").is_none());
+    assert!(TcpStream::connect(("127.0.0.1", serving.port)).is_err());
     assert!(!serving.stage.dir.join("services.json").exists());
+}
+
+#[test]
+fn the_port_asks_everybody_for_a_password() {
+    let serving = serving();
+    let stream = TcpStream::connect(("127.0.0.1", serving.port)).unwrap();
+    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask(stream, "SELECT 1")));
+    assert_eq!(asked.unwrap_err().downcast_ref::<&str>(), Some(&"it asks for a password"));
+    std::fs::write(serving.stage.file("gate"), "").unwrap();
+    assert_eq!(serving.engine.block_on(serving.attended).unwrap().unwrap().verdict, Verdict::Passed);
 }
 
 #[test]
@@ -101,7 +123,7 @@ fn a_killed_workers_server_is_stopped_and_removed() {
     });
     assert_eq!(found, Found::Lost);
     assert!(!serving.directory.exists());
-    assert!(ask(serving.port, "SELECT 1").is_none());
+    assert!(TcpStream::connect(("127.0.0.1", serving.port)).is_err());
 }
 
 #[test]
@@ -111,16 +133,16 @@ fn a_stopped_step_takes_its_server_with_it() {
     let report = serving.engine.block_on(serving.attended).unwrap().unwrap();
     assert_eq!(report.verdict, Verdict::Cancelled);
     assert!(!serving.directory.exists());
-    assert!(ask(serving.port, "SELECT 1").is_none());
+    assert!(TcpStream::connect(("127.0.0.1", serving.port)).is_err());
 }
 
 #[test]
 fn two_steps_have_two_servers() {
     let (first, second) = (serving(), serving());
     assert_ne!(first.port, second.port);
-    ask(first.port, "CREATE TABLE only_here (x int)");
+    first.ask("CREATE TABLE only_here (x int)");
     assert_eq!(
-        ask(second.port, "SELECT count(*) FROM pg_tables WHERE tablename = 'only_here'").as_deref(),
+        second.ask("SELECT count(*) FROM pg_tables WHERE tablename = 'only_here'").as_deref(),
         Some("0")
     );
     for serving in [first, second] {

@@ -43,7 +43,7 @@ pub(super) fn exit_code(exit: Exit, code: i32, lines: &[&str]) -> Judged {
         return failed(summary, "sorted imports", words::chosen(unsorted, lines), "Run isort . and commit.");
     }
     if let Some(crash) = words::traceback(lines) {
-        return failed(crash.exception, "exit code 0", crash.lines, "");
+        return failed(crash.said(), "exit code 0", crash.lines, "");
     }
     if let Some(error) = command_error(lines) {
         return failed(error, "exit code 0", words::last(lines), "");
@@ -146,7 +146,7 @@ pub(super) fn drift(exit: Exit, code: i32, lines: &[&str]) -> Judged {
         return Judged::failed(cause(summary, "one last migration an app", exit, words::last(lines), cure));
     }
     let (what, shown) = match words::traceback(lines) {
-        Some(crash) => (crash.exception, crash.lines),
+        Some(crash) => (crash.said(), crash.lines),
         None => {
             let issues = check_issues(lines);
             let what = issues.first().map(|issue| issue.line.clone()).or_else(|| command_error(lines));

@@ -8,6 +8,8 @@ mod pytest;
 mod security;
 mod words;
 
+pub use words::Traceback;
+
 use crate::domain::finding::Finding;
 use crate::domain::plan::{Cause, Verdict};
 use crate::domain::project::Judge;
@@ -76,6 +78,12 @@ impl Judged {
         self.facts = facts;
         self
     }
+}
+
+/// How a Python program crashed, read from its output; `None` where there is no traceback in it.
+#[must_use]
+pub fn crash(lines: &[String]) -> Option<Traceback> {
+    words::traceback(&lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>())
 }
 
 /// Judges how a command ended.

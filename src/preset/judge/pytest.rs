@@ -65,8 +65,11 @@ pub(super) fn judge(exit: Exit, code: i32, lines: &[&str]) -> Judged {
                 unmet.as_ref().map(|unmet| format!("; {}", below(&coverage, unmet))).unwrap_or_default();
             let summary = format!("{runner}: {}{more}", counts.text());
             let collecting = lines.iter().any(|line| line.contains("during collection"));
-            let cure =
-                if collecting { "A test file cannot be imported: start with its last error." } else { "" };
+            let cure = match () {
+                () if collecting => "A test file cannot be imported: start with its last error.",
+                () if migrating(lines) => MIGRATION,
+                () => "",
+            };
             Judged::failed(cause(summary, "every test passes", exit, failures(lines), cure))
         }
         (Some(_) | None, Some(unmet)) => {
@@ -85,6 +88,15 @@ pub(super) fn judge(exit: Exit, code: i32, lines: &[&str]) -> Judged {
         (counts, None) => could_not_run(exit, code, counts.as_ref(), lines),
     };
     judged.with_facts(facts)
+}
+
+/// What to do where the database of the tests is not made.
+const MIGRATION: &str =
+    "A migration fails on the tests' empty database: start with it; the step migrate-empty names it.";
+
+/// Whether it was a migration that raised: then its frames are below the executor's.
+fn migrating(lines: &[&str]) -> bool {
+    lines.iter().any(|line| line.contains("django/db/migrations/executor.py"))
 }
 
 /// `coverage 75 % is below 90 %`
@@ -115,7 +127,12 @@ fn nothing_ran(counts: Option<&Counts>, lines: &[&str]) -> Option<Judged> {
 fn could_not_run(exit: Exit, code: i32, counts: Option<&Counts>, lines: &[&str]) -> Judged {
     let runner = counts.map_or("the tests", |counts| counts.runner);
     if let Some(crash) = words::traceback(lines) {
-        let summary = format!("{runner} could not run: {}", crash.exception);
+        if migrating(lines) {
+            let summary = format!("{runner} could not set up their database: {}", crash.said());
+            let summary = summary.replacen("pytest could not set up their", "pytest could not set up its", 1);
+            return Judged::failed(cause(summary, "the tests run", exit, crash.lines, MIGRATION));
+        }
+        let summary = format!("{runner} could not run: {}", crash.said());
         let cure = "The project does not start with the settings that the tests use.";
         return Judged::failed(cause(summary, "the tests run", exit, crash.lines, cure));
     }
@@ -234,38 +251,69 @@ fn failures(lines: &[&str]) -> Vec<String> {
             .skip(at + 1)
             .filter(|line| line.starts_with("FAILED ") || line.starts_with("ERROR "));
         let named: Vec<&str> = named.copied().take(SHOWN / 2).collect();
-        // What was said of the first failures: pytest marks those lines with an E.
-        let said = lines.iter().filter(|line| line.starts_with("E  ")).copied().take(SHOWN - named.len());
-        return words::chosen(said.chain(named.iter().copied()), lines);
-    }
-    // unittest: the heading of each failure, and the exception that ends its block.
-    let mut shown: Vec<&str> = Vec::new();
-    let mut open = false;
-    for line in lines {
-        if line.starts_with("Ran ") {
-            break;
-        }
-        if line.starts_with("FAIL: ") || line.starts_with("ERROR: ") {
-            shown.push(line);
-            open = true;
-        } else if open
-            && !line.is_empty()
-            && !line.starts_with([' ', '-', '='])
-            && !line.starts_with("Traceback")
-        {
-            // Of a chain of exceptions the last one stands for all.
-            match shown.last() {
-                Some(last) if !last.starts_with("FAIL: ") && !last.starts_with("ERROR: ") => {
-                    shown.pop();
-                }
-                _ => {}
+        // What was raised below is raised again above it with the same words, and carets only underline.
+        let mut said: Vec<&str> = Vec::new();
+        for line in lines.iter().copied().filter(|line| is_said(line) || is_raised_at(line)) {
+            let word = line.trim_start_matches('E').trim_start();
+            let again = said.iter().any(|one| one.trim_start_matches('E').trim_start() == word);
+            if !again && word.chars().any(char::is_alphanumeric) {
+                said.push(line);
             }
-            shown.push(line);
-        } else if line.starts_with("====") {
-            open = false;
+        }
+        said.truncate(SHOWN - named.len());
+        return words::chosen(said.into_iter().chain(named.iter().copied()), lines);
+    }
+    // unittest: the heading of each failure, the innermost line of the project, and the exception that ends its block.
+    let mut shown: Vec<&str> = Vec::new();
+    let mut heading: Option<&str> = None;
+    let mut block: Vec<&str> = Vec::new();
+    for line in lines.iter().copied().chain(["===="]) {
+        let begins = line.starts_with("FAIL: ") || line.starts_with("ERROR: ");
+        if begins || line.starts_with("====") || line.starts_with("Ran ") {
+            if let Some(heading) = heading.take() {
+                shown.push(heading);
+                shown.extend(raised(&block));
+            }
+            block.clear();
+            heading = begins.then_some(line);
+            if line.starts_with("Ran ") {
+                break;
+            }
+        } else {
+            block.push(line);
         }
     }
     words::chosen(shown, lines)
+}
+
+/// pytest marks what was said of a failure with an E.
+fn is_said(line: &str) -> bool {
+    line.starts_with("E  ")
+}
+
+/// `shop/tests.py:15: AssertionError`, in the project's own files.
+fn is_raised_at(line: &str) -> bool {
+    let Some((place, what)) = line.split_once(": ") else { return false };
+    let own = !place.contains("site-packages") && !place.starts_with('/');
+    own && place.rsplit_once(".py:").is_some_and(|(file, number)| {
+        !file.contains(' ') && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    }) && what.chars().all(|letter| letter.is_alphanumeric() || letter == '.')
+}
+
+/// Of one failure of unittest: where in the project, and the exception. Of a chain of them the last stands for all.
+fn raised<'a>(block: &[&'a str]) -> Vec<&'a str> {
+    let starts = |line: &&str| line.starts_with("Traceback");
+    let first = block.iter().rposition(starts).map_or(0, |at| at + 1);
+    let last = block.get(first..).unwrap_or_default();
+    let own = words::own_frame(last).map(|at| (last, at));
+    // A chain ends in the database's driver: the project's own line may be in an earlier link.
+    let own = own.or_else(|| words::own_frame(block).map(|at| (block, at)));
+    let mut shown: Vec<&str> = own
+        .map_or_else(Vec::new, |(lines, at)| lines.iter().skip(at).take(2).map(|line| line.trim()).collect());
+    let exception =
+        last.iter().find(|line| !line.is_empty() && !line.starts_with([' ', '-', '=']) && !starts(line));
+    shown.extend(exception);
+    shown
 }
 
 /// The report's lines of files that are not covered wholly.

@@ -74,11 +74,24 @@ pub(super) fn signal(number: i32) -> String {
 
 /// How a Python program crashed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Traceback {
+pub struct Traceback {
     /// The exception's last line: `ModuleNotFoundError: No module named 'x'`.
-    pub(super) exception: String,
-    /// Where in the project's own code it was raised, its line of code, and the exception.
-    pub(super) lines: Vec<String>,
+    pub exception: String,
+    /// Where in the project's own code it was raised: the file, and the line's number.
+    pub place: Option<(String, String)>,
+    /// That place, its line of code, and the exception.
+    pub lines: Vec<String>,
+}
+
+impl Traceback {
+    /// The exception and where in the project it was raised, in one line.
+    #[must_use]
+    pub fn said(&self) -> String {
+        match &self.place {
+            Some((file, line)) => format!("{} ({file}, line {line})", self.exception),
+            None => self.exception.clone(),
+        }
+    }
 }
 
 /// The last traceback of an output.
@@ -89,24 +102,39 @@ pub(super) fn traceback(lines: &[&str]) -> Option<Traceback> {
     let end = block.iter().position(|line| !line.is_empty() && !line.starts_with(' '))?;
     let exception = (*block.get(end)?).to_owned();
     let frames = block.get(..end)?;
-    let is_frame = |line: &&str| line.trim_start().starts_with("File \"");
-    let own = |line: &&str| {
-        is_frame(line)
-            && !["site-packages", "/lib/python", "<frozen", "dist-packages"]
-                .iter()
-                .any(|word| line.contains(word))
-    };
-    let at = frames.iter().rposition(own).or_else(|| frames.iter().rposition(is_frame));
+    let own = own_frame(frames);
+    // An exception's message may have several lines.
+    let message = block.iter().skip(end + 1).take_while(|line| !line.is_empty());
+    // The other stream's last words may follow: `migrate` says what it was doing there.
+    let message = message.filter(|line| says_something(line) && !line.starts_with("  Applying ")).take(4);
+    let message: Vec<String> = message.map(|line| (*line).to_owned()).collect();
+    // A line of a package's is better than none, but not than what the database says.
+    let at = own.or_else(|| frames.iter().rposition(is_frame).filter(|_| message.is_empty()));
     let mut shown: Vec<String> = Vec::new();
     if let Some(at) = at {
         shown.extend(frames.iter().skip(at).take(2).map(|line| line.trim().to_owned()));
     }
-    // A SyntaxError's own place stands below the frames, and an exception's message may have several lines.
     shown.push(exception.clone());
-    shown.extend(
-        block.iter().skip(end + 1).take_while(|line| !line.is_empty()).take(4).map(|line| (*line).to_owned()),
-    );
-    Some(Traceback { exception, lines: shown })
+    shown.extend(message);
+    let place = own.and_then(|at| place(frames.get(at)?));
+    Some(Traceback { exception, place, lines: shown })
+}
+
+fn is_frame(line: &&str) -> bool {
+    line.trim_start().starts_with("File \"")
+}
+
+/// The innermost frame that is neither Python's, nor a package's, nor `manage.py`, which is everybody's.
+pub(super) fn own_frame(lines: &[&str]) -> Option<usize> {
+    const OTHERS: [&str; 5] = ["site-packages", "/lib/python", "<frozen", "dist-packages", "manage.py\""];
+    lines.iter().rposition(|line| is_frame(line) && !OTHERS.iter().any(|word| line.contains(word)))
+}
+
+/// `File "shop/models.py", line 4, in <module>`
+fn place(frame: &str) -> Option<(String, String)> {
+    let (file, rest) = frame.trim().strip_prefix("File \"")?.split_once("\", line ")?;
+    let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((file.to_owned(), number))
 }
 
 /// A cause with an exit code.

@@ -165,6 +165,28 @@ fn a_group_is_replaced_or_removed_whole() {
 }
 
 #[test]
+fn what_the_configuration_overrules_is_said_once() {
+    let text = "[[stage]]\nname = \"pip-audit\"\nenabled = false\n\
+                [[stage]]\nname = \"test\"\nrun = \"make test\"\n\
+                [[stage]]\nname = \"check-deploy\"\nenabled = false\n\
+                [[stage]]\nname = \"lint\"\nrun = \"make lint\"\n";
+    let resolved = resolved(text, &everything());
+    let said = |name: &str| -> Vec<&str> {
+        let of =
+            |line: &&str| line.split(": ").next().is_some_and(|head| head.split(", ").any(|one| one == name));
+        resolved.detected.iter().map(String::as_str).filter(of).collect()
+    };
+    assert_eq!(said("pip-audit"), ["pip-audit: no step, towpath.toml removes it"]);
+    assert_eq!(said("test"), ["test: make test (towpath.toml)"]);
+    assert_eq!(said("ruff"), [""; 0]);
+    assert_eq!(
+        said("lint"),
+        ["lint: make lint (towpath.toml, in the place of ruff, ruff-format, flake8, black, isort, mypy)"]
+    );
+    assert_eq!(said("check"), ["check, check-deploy: python manage.py check [--deploy]"]);
+}
+
+#[test]
 fn stages_of_ones_own_find_their_place() {
     let text = "[[stage]]\nname = \"docs\"\nrun = \"make docs\"\n\
                 [[stage]]\nname = \"e2e\"\nrun = \"pytest e2e\"\nin = \"candidate\"\nneeds = [\"lint\", \"test\"]\n\

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt as _, chown};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::ask::ask;
 use super::{DATABASE, USER};
+use crate::runtime::python::django::throw_away_secret;
 use crate::runtime::reap;
 use crate::runtime::workbench::{Stopped, Workbench};
 
@@ -72,6 +74,7 @@ pub struct Server {
     pid: i32,
     directory: PathBuf,
     port: u16,
+    password: String,
     version: String,
 }
 
@@ -82,7 +85,8 @@ pub(super) async fn start(
     directory: &Path,
     account: &Account,
 ) -> Result<Server> {
-    initdb(bench, bin, directory, account).await?;
+    let password = throw_away_secret();
+    initdb(bench, bin, directory, account, &password).await?;
     for _ in 0..PORTS {
         let port = free_port()?;
         let log = directory.join("server.log");
@@ -119,7 +123,8 @@ pub(super) async fn start(
                     let version = version.unwrap_or_default();
                     let version =
                         version.split_whitespace().next().unwrap_or("of an unknown version").to_owned();
-                    return Ok(Server { child, pid, directory: directory.to_owned(), port, version });
+                    let directory = directory.to_owned();
+                    return Ok(Server { child, pid, directory, port, password, version });
                 }
                 Err(error) if Instant::now() > until => {
                     let _ = child.kill().await;
@@ -140,8 +145,20 @@ pub(super) async fn start(
     bail!("{PORTS} free ports in a row were taken by others before the server could have them")
 }
 
-async fn initdb(bench: &Workbench, bin: &Path, directory: &Path, account: &Account) -> Result<()> {
+async fn initdb(
+    bench: &Workbench,
+    bin: &Path,
+    directory: &Path,
+    account: &Account,
+    password: &str,
+) -> Result<()> {
     let data = directory.join("data");
+    let secret = directory.join("password");
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&secret)?;
+    file.write_all(password.as_bytes())?;
+    if let Some((uid, gid)) = account.dropped() {
+        chown(&secret, Some(uid), Some(gid))?;
+    }
     let mut trouble = String::new();
     // C.UTF-8 knows letters beyond ASCII; not every machine has it.
     for locale in ["--locale=C.UTF-8", "--no-locale"] {
@@ -151,14 +168,18 @@ async fn initdb(bench: &Workbench, bin: &Path, directory: &Path, account: &Accou
         let ended = program(bench, &bin.join("initdb"), directory, account)
             .arg("-D")
             .arg(&data)
-            .args(["--auth=trust", "-U", USER, "--no-sync", "-E", "UTF8", locale])
+            // Its own directory is closed to everybody but its account; the port is open to every user of the
+            // machine, and a superuser of the database can run programs as that account.
+            .args(["--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile"])
+            .arg(&secret)
+            .args(["-U", USER, "--no-sync", "-E", "UTF8", locale])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .output()
             .await
             .context("initdb could not be started")?;
         if ended.status.success() {
-            return Ok(());
+            return fs::remove_file(&secret).context("the server's password file could not be removed");
         }
         if bench.cancelled() {
             return Err(Stopped.into());
@@ -202,17 +223,19 @@ impl Server {
     /// What a step is told.
     pub(in crate::runtime) fn env(&self) -> BTreeMap<String, String> {
         let port = self.port.to_string();
+        let password = &self.password;
         [
-            ("DATABASE_URL", format!("postgres://{USER}@127.0.0.1:{port}/{DATABASE}")),
+            ("DATABASE_URL", format!("postgres://{USER}:{password}@127.0.0.1:{port}/{DATABASE}")),
             ("PGHOST", "127.0.0.1".into()),
             ("PGPORT", port.clone()),
             ("PGUSER", USER.into()),
+            ("PGPASSWORD", password.clone()),
             ("PGDATABASE", DATABASE.into()),
             ("POSTGRES_HOST", "127.0.0.1".into()),
             ("POSTGRES_PORT", port),
             ("POSTGRES_USER", USER.into()),
             ("POSTGRES_DB", DATABASE.into()),
-            ("POSTGRES_PASSWORD", String::new()),
+            ("POSTGRES_PASSWORD", password.clone()),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

@@ -13,6 +13,7 @@ use crate::domain::ids::ArtifactId;
 use crate::domain::plan::{Build, Cause, Output, Setting, hash_of};
 use crate::domain::project::ProjectKind;
 use crate::domain::release::Artifact;
+use crate::preset::judge;
 
 use super::django::{self, Place, Settings};
 use super::environment;
@@ -21,16 +22,20 @@ use super::halt::{Halt, done};
 use super::install::values;
 use super::interpreter::{self, Interpreter};
 use super::locked::Scope;
-use super::manifest::{self, Altered, Manifest};
+use super::manifest::{self, Altered, Known, Manifest};
 use super::source;
 use crate::runtime::command::CommandLine;
 use crate::runtime::workbench::{Done, Workbench};
 
 /// Changes when artifacts are built in another way: then the same inputs are other inputs.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Written and synced last; what is without it was never finished.
 const MARKER: &str = "artifact.json";
+
+/// The file that tells which files were touched since they were measured, and the name under which the build puts
+/// its hash out.
+pub const STAMPS: &str = "stamps";
 
 /// What is known of a finished artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +63,12 @@ pub async fn run(bench: &mut Workbench, build: &Build) -> anyhow::Result<Done> {
 /// # Errors
 /// Which file differs first, and how.
 pub fn verify(directory: &Path) -> Result<ArtifactId, Altered> {
+    Ok(measured(directory, None)?.id())
+}
+
+/// Measures an artifact again, as its manifest says that it is. `stamps` is the hash of what tells whether a file was
+/// touched: with it only touched files are read.
+fn measured(directory: &Path, stamps: Option<&str>) -> Result<Manifest, Altered> {
     let altered = |path: &str, why: String| Altered { path: path.to_owned(), why };
     let read = |name: &str| {
         fs::read_to_string(directory.join(name))
@@ -69,18 +80,40 @@ pub fn verify(directory: &Path) -> Result<ArtifactId, Altered> {
     if manifest::identity(&text) != built.artifact.id {
         return Err(altered("manifest", "was changed".to_owned()));
     }
-    let now =
-        Manifest::measure(directory).map_err(|error| altered(".", format!("can't be read: {error:#}")))?;
-    now.differs_from(&text).map_or(Ok(built.artifact.id), Err)
+    // Stamps that are not those that the build put out say nothing, whoever has written them.
+    let known = stamps
+        .and_then(|hash| read(STAMPS).ok().filter(|stamps| hash_of(stamps) == hash))
+        .map_or_else(Known::default, |stamps| Known::of(&text, &stamps));
+    let now = Manifest::measure_knowing(directory, &known)
+        .map_err(|error| altered(".", format!("can't be read: {error:#}")))?;
+    now.differs_from(&text).map_or(Ok(now), Err)
 }
 
-/// [`verify`] off the async threads.
+/// [`measured`] off the async threads.
+async fn measured_soon(directory: PathBuf, stamps: Option<String>) -> Result<Manifest, Altered> {
+    let died = |error| Altered { path: ".".to_owned(), why: format!("can't be read: {error}") };
+    let thread = tokio::task::spawn_blocking(move || measured(&directory, stamps.as_deref()));
+    thread.await.unwrap_or_else(|error| Err(died(error)))
+}
+
+/// Measures an artifact after a step has worked with it: reads the files that were touched since the build, which are
+/// none as a rule. `stamps` is what the build put out under [`STAMPS`]; without it every file is read.
 ///
 /// # Errors
 /// Which file differs first, and how.
-pub async fn verify_soon(directory: PathBuf) -> Result<ArtifactId, Altered> {
-    let died = |error| Altered { path: ".".to_owned(), why: format!("can't be read: {error}") };
-    tokio::task::spawn_blocking(move || verify(&directory)).await.unwrap_or_else(|error| Err(died(error)))
+pub async fn verify_touched(directory: PathBuf, stamps: Option<String>) -> Result<ArtifactId, Altered> {
+    Ok(measured_soon(directory, stamps).await?.id())
+}
+
+/// Writes what tells whether a file was touched beside the manifest; returns its hash.
+fn write_stamps(directory: &Path, measured: &Manifest) -> anyhow::Result<String> {
+    let stamps = measured.stamps();
+    let path = directory.join(STAMPS);
+    // Another run may be reading it.
+    if fs::read_to_string(&path).ok().as_ref() != Some(&stamps) {
+        environment::write_marker(&path, &stamps)?;
+    }
+    Ok(hash_of(&stamps))
 }
 
 async fn candidate(bench: &mut Workbench, build: &Build, output: &mut Output) -> Result<(), Halt> {
@@ -97,8 +130,9 @@ async fn candidate(bench: &mut Workbench, build: &Build, output: &mut Output) ->
         bench.say("Another run was building the same artifact; it was waited for.");
     }
 
-    if let Some(built) = reusable(bench, &directory, output).await? {
+    if let Some((built, measured)) = reusable(bench, &directory, output).await? {
         output.facts.push("cache hit".to_owned());
+        output.values.insert(STAMPS.to_owned(), write_stamps(&directory, &measured)?);
         return finish(built, output);
     }
     environment::remove(&directory)?;
@@ -124,6 +158,7 @@ async fn candidate(bench: &mut Workbench, build: &Build, output: &mut Output) ->
     };
     fs::write(directory.join("manifest"), measured.text())
         .context("could not write the artifact's manifest")?;
+    output.values.insert(STAMPS.to_owned(), write_stamps(&directory, &measured)?);
     let commit = setting.commit.0.clone();
     let built = Built { format: FORMAT, artifact, commit, interpreter, facts, findings };
     let text = serde_json::to_string_pretty(&built).context("the artifact's marker as JSON")?;
@@ -165,17 +200,17 @@ async fn reusable(
     bench: &mut Workbench,
     directory: &Path,
     output: &mut Output,
-) -> anyhow::Result<Option<Built>> {
+) -> anyhow::Result<Option<(Built, Manifest)>> {
     let Ok(text) = fs::read_to_string(directory.join(MARKER)) else {
         if directory.exists() {
             bench.say("An artifact that was not finished is built again.");
         }
         return Ok(None);
     };
-    match verify_soon(directory.to_owned()).await {
-        Ok(_) => {
+    match measured_soon(directory.to_owned(), None).await {
+        Ok(measured) => {
             let built: Built = serde_json::from_str(&text).context("the artifact's marker can't be read")?;
-            Ok(Some(built))
+            Ok(Some((built, measured)))
         }
         Err(altered) => {
             let aside = (1_u32..)
@@ -221,7 +256,11 @@ async fn make(
     // Where nothing is locked, what was installed for the checks is what is built: the same versions.
     let freeze = installed.get(values::FREEZE).map(PathBuf::from).filter(|_| !locked.is_locked());
     locked.fill(bench, interpreter, &venv, Scope::Production, freeze.as_deref(), findings).await?;
-    let count = environment::freeze(&venv)?.len();
+    let freeze = environment::freeze(&venv)?;
+    let count = freeze.len();
+    if setting.kind == ProjectKind::Django && !freeze.contains_key("django") && !app.join("django").is_dir() {
+        return Err(without_django(&freeze).into());
+    }
     facts.push(format!("{count} production package{}", if count == 1 { "" } else { "s" }));
     if app.join("src").is_dir()
         && !app.join("src/manage.py").is_file()
@@ -244,6 +283,23 @@ async fn make(
         }
     }
     compile(bench, &venv, &app, findings).await
+}
+
+/// Every step in such a candidate would fail, each with other words.
+fn without_django(production: &environment::Freeze) -> Cause {
+    let names: Vec<&str> = production.keys().take(8).map(String::as_str).collect();
+    Cause {
+        summary: "Django is not among the production dependencies".to_owned(),
+        expected: "an artifact in which Django is installed".to_owned(),
+        measured: match production.len() {
+            0 => "no package at all".to_owned(),
+            count => format!("{count} packages: {}{}", names.join(", "), if count > 8 { ", …" } else { "" }),
+        },
+        cure: "Name Django where production's dependencies are named (requirements.txt, [project] dependencies), not \
+               only among the development ones; lock and commit."
+            .to_owned(),
+        ..Cause::default()
+    }
 }
 
 /// The environment of the build: throw-away secrets, then what the configuration says.
@@ -297,6 +353,9 @@ async fn collect_static(
         let what =
             django::exception(&ended.tail).or(ended.tail.last().map(String::as_str)).unwrap_or("").to_owned();
         let mut cause: Cause = ended.cause(format!("collectstatic: {what}"));
+        if let Some(crash) = judge::crash(&ended.tail) {
+            cause.last_lines = crash.lines;
+        }
         cause.cure = django::cure(&what);
         return Err(cause.into());
     }

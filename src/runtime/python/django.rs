@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::domain::plan::Cause;
+use crate::preset::judge;
 
 use super::halt::Halt;
 use crate::runtime::command::{CommandLine, Ended};
@@ -166,8 +167,15 @@ pub fn exception(lines: &[String]) -> Option<&str> {
 pub fn not_loaded(ended: &Ended) -> Cause {
     let what = exception(&ended.tail).unwrap_or("it said nothing that a person could use").to_owned();
     let mut cause = ended.cause(format!("Django does not start: {what}"));
+    if let Some(crash) = judge::crash(&ended.tail) {
+        cause.summary = format!("Django does not start: {}", crash.said());
+        cause.last_lines = crash.lines;
+    }
     cause.expected = "settings and apps that load".to_owned();
     cause.cure = cure(&what);
+    if cause.cure.is_empty() {
+        cause.cure = "Mend what raises: `python manage.py check` shows the same error by hand.".to_owned();
+    }
     cause
 }
 
@@ -182,7 +190,7 @@ pub fn cure(exception: &str) -> String {
         );
     }
     if exception.starts_with("KeyError")
-        || exception.contains("environment variable")
+        || (exception.contains("environment variable") && !exception.starts_with("ImportError"))
         || exception.contains("not found. Declare")
     {
         return "The settings want a variable that isn't set here: give it a throw-away value under [artifact] env (for \

@@ -38,6 +38,40 @@ pub async fn create(bench: &mut Workbench, interpreter: &Interpreter, at: &Path)
     Err(cause.into())
 }
 
+/// Lays an empty environment out by hand: what `python -m venv --without-pip` makes, without starting Python (which
+/// takes longer than many a check). Only for an environment that nobody but one step uses.
+///
+/// # Errors
+/// A cause when the interpreter can't make one, or an error when a file can't be written.
+pub async fn lay_out(bench: &mut Workbench, interpreter: &Interpreter, at: &Path) -> Result<(), Halt> {
+    let executable = &interpreter.executable;
+    let (Some(home), "cpython") = (executable.parent(), interpreter.implementation.as_str()) else {
+        // Others look for their packages elsewhere: they know best where.
+        return create(bench, interpreter, at).await;
+    };
+    let (major, minor) = interpreter.minor();
+    let bin = at.join("bin");
+    let write = || -> std::io::Result<()> {
+        fs::create_dir_all(&bin)?;
+        fs::create_dir_all(at.join(format!("lib/python{major}.{minor}/site-packages")))?;
+        std::os::unix::fs::symlink(executable, bin.join("python"))?;
+        for name in ["python3".to_owned(), format!("python{major}.{minor}")] {
+            std::os::unix::fs::symlink("python", bin.join(name))?;
+        }
+        fs::write(
+            at.join("pyvenv.cfg"),
+            format!(
+                "home = {}\ninclude-system-site-packages = false\nversion = {}\nexecutable = {}\n",
+                home.display(),
+                interpreter.version,
+                executable.display()
+            ),
+        )
+    };
+    write().with_context(|| format!("could not lay out an environment in {}", at.display()))?;
+    Ok(())
+}
+
 /// The environment's interpreter.
 #[must_use]
 pub fn python(venv: &Path) -> PathBuf {

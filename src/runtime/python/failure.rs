@@ -30,6 +30,8 @@ pub enum Kind {
     Conflict,
     /// There is no such version.
     NoVersion,
+    /// The index does not have the locked file (any more).
+    Gone,
     /// A package can't be built here.
     Build,
     /// Something else.
@@ -48,6 +50,7 @@ impl Kind {
             Self::Unhashed => UNHASHED,
             Self::Conflict => CONFLICT,
             Self::NoVersion => NO_VERSION,
+            Self::Gone => GONE,
             Self::Build => BUILD,
             Self::Unknown => UNKNOWN,
         }
@@ -56,7 +59,7 @@ impl Kind {
 
 /// What a line is known by, how much it says, and what it means. Of the matching lines the one with the lowest
 /// rank is quoted; of several of a rank, the last.
-const KNOWN: [(&str, u8, Kind); 26] = [
+const KNOWN: [(&str, u8, Kind); 27] = [
     ("No space left on device", 0, Kind::Disk),
     ("DO NOT MATCH THE HASHES", 1, Kind::Hash),
     ("Hash mismatch for", 1, Kind::Hash),
@@ -79,6 +82,7 @@ const KNOWN: [(&str, u8, Kind); 26] = [
     ("No matching distribution found", 4, Kind::NoVersion),
     ("there is no version of", 2, Kind::NoVersion),
     ("was not found in the package registry", 4, Kind::NoVersion),
+    ("(404 Not Found)", 4, Kind::Gone),
     ("Failed building wheel for", 5, Kind::Build),
     ("Failed to build", 5, Kind::Build),
     ("The build backend returned an error", 5, Kind::Build),
@@ -98,6 +102,8 @@ const CONFLICT: &str = "Two requirements want different versions of one package:
 const NO_VERSION: &str = "The index has no such version for this interpreter: correct the name or the version, lock \
                           again and commit. A private package needs its index configured for the user that runs \
                           Towpath.";
+const GONE: &str = "The lock names a file that the index does not have: lock again and commit the lock file. A private \
+                    package needs its index configured for the user that runs Towpath.";
 const BUILD: &str = "The package has no wheel for this interpreter and could not be built here: the log says which \
                      compiler or header is missing. Install it, or lock a version that has a wheel.";
 const UNKNOWN: &str = "The step's log has the installer's whole output.";
@@ -119,6 +125,7 @@ pub fn read(lines: &[String]) -> Reading {
     if let Some((_, at, kind)) = best {
         let line = match kind {
             Kind::Network => unreachable(lines, at),
+            Kind::Gone => gone(lines).unwrap_or_else(|| sentence(lines, at)),
             Kind::Build => built(lines).unwrap_or_else(|| sentence(lines, at)),
             _ => sentence(lines, at),
         };
@@ -180,6 +187,13 @@ fn unreachable(lines: &[String], at: usize) -> String {
     format!("the package index can't be reached: {line}")
 }
 
+/// Which package uv could not fetch: it says so above the reason.
+fn gone(lines: &[String]) -> Option<String> {
+    let package =
+        lines.iter().rev().find_map(|line| line.split_once("Failed to download `")?.1.split('`').next())?;
+    Some(format!("the index has no such file for {package} (404 Not Found)"))
+}
+
 /// What a failed build said last, in pip's frame (`[end of output]`) or uv's (`[stderr]`).
 fn built(lines: &[String]) -> Option<String> {
     let inner = |range: &[String]| {
@@ -220,11 +234,67 @@ fn shortened(line: &str) -> String {
     short
 }
 
+/// How many lines of an installer's output a cause shows.
+const SHOWN: usize = 12;
+
+/// How many of the versions that there are instead are shown.
+const VERSIONS: usize = 6;
+
+/// What an installer says while all is well.
+const PROGRESS: [&str; 19] = [
+    "Collecting ",
+    "Downloading ",
+    "Using cached ",
+    "Using CPython",
+    "Using Python ",
+    "INFO: ",
+    "Looking in ",
+    "Requirement already ",
+    "Obtaining ",
+    "Processing ",
+    "Preparing metadata",
+    "Getting requirements",
+    "Installing build dependencies",
+    "Installing backend dependencies",
+    "Installing collected",
+    "Attempting uninstall",
+    "Resolved ",
+    "[notice]",
+    "ERROR: Ignored the following versions",
+];
+
+/// The last lines that say what went wrong, each of a length that a screen has room for.
+fn telling(lines: &[String]) -> Vec<String> {
+    let progress = |line: &str| PROGRESS.iter().any(|start| line.trim_start().starts_with(start));
+    let says = |line: &&String| line.chars().any(char::is_alphanumeric);
+    let mut kept: Vec<&String> = lines.iter().filter(says).filter(|line| !progress(line)).collect();
+    if kept.is_empty() {
+        kept = lines.iter().filter(says).collect();
+    }
+    kept.iter().skip(kept.len().saturating_sub(SHOWN)).map(|line| shortened(&newest(line))).collect()
+}
+
+/// Of every version that there ever was the last few: `(from versions: …, 5.2.8, 5.2.9)`.
+fn newest(line: &str) -> String {
+    let parts = line.split_once("(from versions: ").and_then(|(before, rest)| {
+        let (versions, after) = rest.rsplit_once(')')?;
+        Some((before, versions.split(", ").collect::<Vec<_>>(), after))
+    });
+    match parts {
+        Some((before, versions, after)) if versions.len() > VERSIONS => {
+            let last = versions.get(versions.len() - VERSIONS..).unwrap_or_default().join(", ");
+            format!("{before}(from versions: …, {last}){after}")
+        }
+        _ => line.to_owned(),
+    }
+}
+
 /// The cause on screen for an installer that failed.
 #[must_use]
 pub fn cause(tool: &str, ended: &Ended) -> Cause {
     let Reading { line, kind } = read(&ended.tail);
     let mut cause = ended.cause(format!("{tool}: {line}"));
+    cause.last_lines = telling(&ended.tail);
     cause.expected = "every locked package installed".to_owned();
     cause.cure = kind.cure().to_owned();
     cause
@@ -246,6 +316,19 @@ mod tests {
             read_as.push_str(&format!("{}\n  {}\n  {}\n", lines[0], reading.line, reading.kind.cure()));
         }
         insta::assert_snapshot!(read_as);
+    }
+
+    /// What stands below: no progress, no lists of every version that there ever was.
+    #[test]
+    fn only_lines_that_say_something_are_shown() {
+        let mut shown = String::new();
+        for part in CAPTURED.split("### ").filter(|part| !part.trim().is_empty()) {
+            let lines: Vec<String> = part.lines().map(str::to_owned).collect();
+            let telling = telling(lines.get(1..).unwrap());
+            assert!(telling.iter().all(|line| line.chars().count() <= QUOTED), "{telling:#?}");
+            shown.push_str(&format!("{}\n  {}\n", lines[0], telling.join("\n  ")));
+        }
+        insta::assert_snapshot!(shown);
     }
 
     #[test]

@@ -207,7 +207,11 @@ fn missing(wanted: Option<&str>, seen: &[Interpreter], broken: &[PathBuf]) -> Ca
         .collect();
     there.sort();
     there.dedup();
-    let there: Vec<String> = there.into_iter().map(|(_, text)| text).collect();
+    let mut versions: Vec<&str> =
+        there.iter().map(|(_, text)| text.split(' ').next().unwrap_or(text)).collect();
+    versions.dedup();
+    let versions = versions.join(", ");
+    let places: Vec<String> = there.iter().map(|(_, text)| text.clone()).collect();
     let bare = seen.iter().find(|found| answers(&found.version, wanted) && !found.makes_venvs);
     let mut measured = match (there.is_empty(), bare) {
         (_, Some(bare)) => format!(
@@ -216,7 +220,7 @@ fn missing(wanted: Option<&str>, seen: &[Interpreter], broken: &[PathBuf]) -> Ca
             bare.executable.display()
         ),
         (true, None) => "no Python runs here".to_owned(),
-        (false, None) => format!("these run here: {}", there.join(", ")),
+        (false, None) => format!("these run here: {versions}"),
     };
     if !broken.is_empty() && bare.is_none() {
         let names: Vec<String> = broken.iter().take(3).map(|path| path.display().to_string()).collect();
@@ -236,6 +240,7 @@ fn missing(wanted: Option<&str>, seen: &[Interpreter], broken: &[PathBuf]) -> Ca
         summary: format!("Python {name} is not on this machine"),
         expected: format!("an interpreter that runs and says it is Python {name}"),
         measured,
+        last_lines: if bare.is_none() { places } else { Vec::new() },
         cure,
         ..Cause::default()
     }

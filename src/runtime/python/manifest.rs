@@ -3,9 +3,11 @@
 //!
 //! One line an entry: `f MODE SIZE SHA256 PATH` or `l - - - PATH -> TARGET`, paths escaped as in Rust strings.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +35,38 @@ struct Entry {
     path: String,
     line: String,
     bytes: u64,
+    /// See [`Manifest::stamps`].
+    stamp: String,
+}
+
+/// What is known of files from an earlier measuring: what has the same stamp as then has the same content.
+///
+/// No program can set the time of a file's last change (`ctime`) to what it was: whoever writes into a file, or puts
+/// another in its place, is seen.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    hashes: HashMap<String, (String, String)>,
+}
+
+impl Known {
+    /// From the texts of a manifest and of its stamps. Both must be trusted: their hashes known from elsewhere.
+    #[must_use]
+    pub fn of(manifest: &str, stamps: &str) -> Self {
+        let mut hashes = HashMap::new();
+        // Line for line the same entries.
+        for (line, stamp) in manifest.lines().zip(stamps.lines()) {
+            let mut words = line.splitn(5, ' ');
+            let (Some("f"), Some(hash), Some(path)) = (words.next(), words.nth(2), words.next()) else {
+                continue;
+            };
+            hashes.insert(path.to_owned(), (stamp.to_owned(), hash.to_owned()));
+        }
+        Self { hashes }
+    }
+
+    fn hash(&self, path: &str, stamp: &str) -> Option<&str> {
+        self.hashes.get(path).filter(|(known, _)| known == stamp).map(|(_, hash)| hash.as_str())
+    }
 }
 
 /// An artifact that isn't what its manifest says.
@@ -51,6 +85,14 @@ impl Manifest {
     /// # Errors
     /// When something in it can't be read, or is neither file, directory nor link.
     pub fn measure(root: &Path) -> anyhow::Result<Self> {
+        Self::measure_knowing(root, &Known::default())
+    }
+
+    /// [`measure`](Self::measure), reading only those files that were touched since.
+    ///
+    /// # Errors
+    /// When something in it can't be read, or is neither file, directory nor link.
+    pub fn measure_knowing(root: &Path, known: &Known) -> anyhow::Result<Self> {
         let mut paths = Vec::new();
         for part in MEASURED {
             if fs::symlink_metadata(root.join(part)).is_ok() {
@@ -70,7 +112,7 @@ impl Manifest {
                             .iter()
                             .skip(first)
                             .step_by(THREADS.min(share))
-                            .map(|path| entry(root, path))
+                            .map(|path| entry(root, path, known))
                             .collect()
                     })
                 })
@@ -92,6 +134,17 @@ impl Manifest {
     pub fn text(&self) -> String {
         self.entries.iter().fold(String::new(), |mut text, entry| {
             text.push_str(&entry.line);
+            text.push('\n');
+            text
+        })
+    }
+
+    /// What tells without reading a file whether it was touched, a line an entry, in the manifest's order: inode,
+    /// size, times of the last write and of the last change. True of one place alone, so no part of the identity.
+    #[must_use]
+    pub fn stamps(&self) -> String {
+        self.entries.iter().fold(String::new(), |mut text, entry| {
+            text.push_str(&entry.stamp);
             text.push('\n');
             text
         })
@@ -185,20 +238,33 @@ fn walk(directory: &Path, into: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn entry(root: &Path, path: &Path) -> anyhow::Result<Entry> {
+fn entry(root: &Path, path: &Path, known: &Known) -> anyhow::Result<Entry> {
     let within = path.strip_prefix(root).unwrap_or(path);
     let name = escaped(within);
     let meta = fs::symlink_metadata(path).with_context(|| format!("could not read {}", path.display()))?;
     if meta.is_symlink() {
         let target = fs::read_link(path).with_context(|| format!("could not read {}", path.display()))?;
         let line = format!("l - - - {name} -> {}", escaped(&target));
-        return Ok(Entry { path: name, line, bytes: 0 });
+        return Ok(Entry { path: name, line, bytes: 0, stamp: "-".to_owned() });
     }
     anyhow::ensure!(meta.is_file(), "{} is neither a file, a directory nor a link", path.display());
     let mode = meta.permissions().mode() & 0o7777;
-    let hash = content_hash(path)?;
+    // Taken before the content is read: what is written in between is read, or has another stamp the next time.
+    let stamp = format!(
+        "{} {} {}.{:09} {}.{:09}",
+        meta.ino(),
+        meta.len(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ctime(),
+        meta.ctime_nsec()
+    );
+    let hash = match known.hash(&name, &stamp) {
+        Some(hash) => hash.to_owned(),
+        None => content_hash(path)?,
+    };
     let line = format!("f {mode:04o} {} {hash} {name}", meta.len());
-    Ok(Entry { path: name, line, bytes: meta.len() })
+    Ok(Entry { path: name, line, bytes: meta.len(), stamp })
 }
 
 /// SHA-256 of a file, hexadecimal.
@@ -259,7 +325,7 @@ mod tests {
     fn the_same_tree_has_the_same_manifest_wherever_it_is() {
         let (one, other) = (tree(), tree());
         let manifest = Manifest::measure(one.path()).unwrap();
-        assert_eq!(manifest, Manifest::measure(other.path()).unwrap());
+        assert_eq!(manifest.text(), Manifest::measure(other.path()).unwrap().text());
         assert_eq!(manifest.files(), 4);
         insta::assert_snapshot!(manifest.text());
     }
@@ -286,11 +352,56 @@ mod tests {
         for (path, why, alter) in cases {
             let dir = tree();
             let written = Manifest::measure(dir.path()).unwrap();
+            let known = Known::of(&written.text(), &written.stamps());
+            assert_eq!(Manifest::measure_knowing(dir.path(), &known).unwrap(), written);
             assert_eq!(written.differs_from(&written.text()), None);
             alter(dir.path());
-            let altered = Manifest::measure(dir.path()).unwrap().differs_from(&written.text());
-            assert_eq!(altered, Some(Altered { path: path.to_owned(), why: why.to_owned() }));
+            for known in [Known::default(), known] {
+                let now = Manifest::measure_knowing(dir.path(), &known).unwrap();
+                let altered = now.differs_from(&written.text());
+                assert_eq!(altered, Some(Altered { path: path.to_owned(), why: why.to_owned() }));
+            }
         }
+    }
+
+    #[test]
+    fn who_writes_and_sets_the_times_back_is_seen() {
+        let dir = tree();
+        let file = dir.path().join("app/manage.py");
+        let written = Manifest::measure(dir.path()).unwrap();
+        let known = Known::of(&written.text(), &written.stamps());
+        let before = fs::metadata(&file).unwrap();
+        // The kernel's clock for times of files ticks in steps of some milliseconds.
+        while fs::metadata(&file).unwrap().ctime_nsec() == before.ctime_nsec() {
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+            fs::write(&file, "print(2)\n").unwrap();
+            fs::File::options()
+                .write(true)
+                .open(&file)
+                .unwrap()
+                .set_modified(before.modified().unwrap())
+                .unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+        }
+        let after = fs::metadata(&file).unwrap();
+        assert_eq!(
+            (before.len(), before.mtime_nsec(), before.ino()),
+            (after.len(), after.mtime_nsec(), after.ino())
+        );
+        let altered =
+            Manifest::measure_knowing(dir.path(), &known).unwrap().differs_from(&written.text()).unwrap();
+        assert_eq!(altered.to_string(), "app/manage.py was changed");
+    }
+
+    #[test]
+    fn a_file_that_was_not_touched_is_not_read() {
+        let dir = tree();
+        let written = Manifest::measure(dir.path()).unwrap();
+        // A lie in what is known shows: it would be corrected if the file were read.
+        let lie =
+            written.text().replacen(&content_hash(&dir.path().join("app/manage.py")).unwrap(), "lie", 1);
+        let now = Manifest::measure_knowing(dir.path(), &Known::of(&lie, &written.stamps())).unwrap();
+        assert_eq!(now.text(), lie);
     }
 
     proptest::proptest! {

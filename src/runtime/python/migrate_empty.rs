@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::plan::{Cause, Exec, Output};
+use crate::preset::judge;
 
 use super::django::{self, Settings};
 use super::halt::{Halt, done};
@@ -112,6 +113,9 @@ fn not_applied(ended: &Ended, engine: &str) -> Cause {
         Some(name) => ended.cause(format!("migration {name} failed: {what}")),
         None => ended.cause(format!("migrate failed before any migration: {what}")),
     };
+    if let Some(crash) = judge::crash(&ended.tail) {
+        cause.last_lines = crash.lines;
+    }
     cause.expected = format!("every migration applied to an empty {engine}");
     let words = database_words(&ended.tail);
     if !words.is_empty() {
@@ -188,6 +192,27 @@ mod tests {
         for (stdout, wanted) in cases {
             assert_eq!(applying(stdout).as_deref(), wanted);
         }
+    }
+
+    /// Output of Django 5.2 as it came, paths made neutral.
+    #[test]
+    fn a_crash_is_said_in_a_few_lines_with_its_place() {
+        let mut said = String::new();
+        for part in include_str!("crashed.txt").split("### ").filter(|part| !part.trim().is_empty()) {
+            let tail: Vec<String> = part.lines().skip(1).map(str::to_owned).collect();
+            let ended = Ended {
+                exit: crate::runtime::command::Exit { code: Some(1), signal: None },
+                took: crate::domain::time::Millis(5),
+                stdout: Some(tail.join("\n")),
+                tail,
+            };
+            let name = part.lines().next().unwrap();
+            let cause =
+                if name == "syntax" { django::not_loaded(&ended) } else { not_applied(&ended, "PostgreSQL") };
+            said.push_str(&format!("{name}: {}\n  {}\n", cause.summary, cause.measured));
+            said.push_str(&format!("  | {}\n  do: {}\n", cause.last_lines.join("\n  | "), cause.cure));
+        }
+        insta::assert_snapshot!(said);
     }
 
     #[test]

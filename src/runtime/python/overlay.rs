@@ -44,6 +44,8 @@ pub struct Overlay {
     /// The artifact that is tested.
     pub artifact: Artifact,
     site: PathBuf,
+    /// What the build put out to tell touched files by.
+    stamps: Option<String>,
 }
 
 /// A throw-away PostgreSQL server, from the variables that libpq reads.
@@ -69,6 +71,7 @@ pub async fn prepare(bench: &mut Workbench) -> anyhow::Result<Overlay> {
         .clone()
         .find_map(|output| output.artifact.clone())
         .context("no step before this one built a candidate; name the candidate in the stage's `needs`")?;
+    let stamps = inputs.clone().find_map(|output| output.values.get(candidate::STAMPS).cloned());
     let installed = inputs
         .clone()
         .find(|output| output.values.contains_key(values::VENV))
@@ -87,7 +90,7 @@ pub async fn prepare(bench: &mut Workbench) -> anyhow::Result<Overlay> {
     copy_tree(&home.join("app"), &cwd)?;
     let venv = bench.work().join("overlay");
     environment::remove(&venv)?;
-    if let Err(halt) = environment::create(bench, &interpreter, &venv).await {
+    if let Err(halt) = environment::lay_out(bench, &interpreter, &venv).await {
         return Err(halt.into_error().context("the overlay could not be made"));
     }
     let site = environment::site_packages(&venv)?;
@@ -115,7 +118,8 @@ pub async fn prepare(bench: &mut Workbench) -> anyhow::Result<Overlay> {
             }
         }
     }
-    Ok(Overlay { python, path_prefix: bin, cwd, env, findings, artifact, site })
+    bench.keep(&cwd, &env);
+    Ok(Overlay { python, path_prefix: bin, cwd, env, findings, artifact, site, stamps })
 }
 
 impl Overlay {
@@ -130,7 +134,7 @@ impl Overlay {
     /// # Errors
     /// The cause for the step, naming the file.
     pub async fn verify(&self) -> Result<(), Cause> {
-        match candidate::verify_soon(PathBuf::from(&self.artifact.location)).await {
+        match candidate::verify_touched(PathBuf::from(&self.artifact.location), self.stamps.clone()).await {
             Ok(id) if id == self.artifact.id => Ok(()),
             Ok(id) => Err(Cause {
                 summary: "the artifact is another one than when this step began".to_owned(),
@@ -248,11 +252,14 @@ pub async fn databases(bench: &mut Workbench, overlay: &mut Overlay) -> Result<V
     if run.split_whitespace().any(|word| word.starts_with("--settings") || word.starts_with("--ds")) {
         return Ok(Vec::new());
     }
+    let other_settings = setting.settings.as_ref().filter(|_| tests && used != setting.settings);
+    if Server::of(&overlay.env).is_none() && other_settings.is_none() {
+        // Nothing to point elsewhere and nothing to compare: a start of Django for nothing.
+        return Ok(Vec::new());
+    }
     let own = overlay.repoint(bench).await?;
     let mut findings = Vec::new();
-    if tests
-        && let Some(production) = &setting.settings
-        && used.as_deref() != Some(production)
+    if let Some(production) = other_settings
         && own.module.as_deref() != Some(production)
     {
         let mut place = overlay.place();

@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::{Words, put, steps};
 use crate::domain::ids::Owner;
-use crate::domain::state::{RunEnd, RunPhase, StepState};
+use crate::domain::state::{Run, RunEnd, RunPhase, StepState};
 use crate::tui::layout::footer_keys;
 use crate::tui::model::{Link, Model, Tone};
 use crate::tui::schedule::schedule;
@@ -39,6 +39,17 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
             format!("no engine: what is shown is from {} · {next} · {why}", model.clock(*since))
         };
         words.add(Role::Bad, theme.glyph(Mark::Failed)).add(Role::Text, " ").cut(Role::Bad, &shown, room);
+        return words.line();
+    }
+    // Where a run has something to say of itself, that goes first; the header says it in a word all the while.
+    let quiet =
+        |run: &Run| matches!(run.phase, RunPhase::Ended(RunEnd::Passed { .. } | RunEnd::Superseded { .. }));
+    if let (Some(why), true) = (model.state.branch_trouble(), model.run().is_none_or(|(_, run)| quiet(run))) {
+        words.add(Role::Warn, theme.glyph(Mark::Inconclusive)).add(Role::Text, " ").cut(
+            Role::Text,
+            why,
+            room,
+        );
         return words.line();
     }
     let Some((id, run)) = model.run() else {

@@ -235,8 +235,11 @@ pub(crate) fn facts(model: &Model, run: &Run, step: &Step, at: &StepState) -> (R
         StepPhase::Running if at.timed_out => (Role::Warn, "running · too long: being stopped".to_owned()),
         StepPhase::Running => {
             let usual = model.state.estimate(&step.id).map(|usual| format!("usually {}", about(usual)));
-            let usual = usual.unwrap_or_default();
-            let again = if at.attempt > 1 { format!("attempt {}", at.attempt) } else { usual };
+            let again = match &at.earlier {
+                Some(why) => format!("attempt {}, before: {}", at.attempt, without_name(why, step)),
+                None if at.attempt > 1 => format!("attempt {}", at.attempt),
+                None => usual.unwrap_or_default(),
+            };
             (Role::Text, with(mark.word(), &again))
         }
         StepPhase::Observing => (Role::Text, "being looked at after a restart".to_owned()),

@@ -10,6 +10,17 @@ async fn installed_and_built(world: &World, setting: &Setting) -> (Output, Outpu
 }
 
 #[tokio::test]
+async fn a_candidate_without_django_is_said_before_anything_runs_in_it() {
+    let world = World::django("5.2");
+    world.write("requirements.txt", "");
+    let setting = world.setting(&world.commit());
+    let installed = world.install(&setting).await.unwrap();
+    let cause = world.build(&setting, &installed).await.unwrap_err();
+    assert_eq!(cause.summary, "Django is not among the production dependencies");
+    assert_eq!(cause.measured, "no package at all");
+}
+
+#[tokio::test]
 async fn a_candidate_is_built_once_and_an_altered_one_never_used() {
     if !index_is_there("the candidate") {
         return;
