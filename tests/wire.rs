@@ -426,8 +426,34 @@ async fn no_connection_panics_when_the_engine_lets_many_viewers_go() {
         streams.push((client, stream));
     }
     engine.end().await;
-    let panics = panics.lock().unwrap();
+    // Taken out: the hook wants the lock too when this fails.
+    let panics = std::mem::take(&mut *panics.lock().unwrap());
     assert!(!panics.iter().any(|panic| panic.contains("JoinHandle")), "{panics:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_dies_before_its_welcome_is_told_from_one_that_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let listener = bind(&socket).unwrap();
+    // Never accepted, as by a process that is being killed: what was said is still unread when all is closed.
+    let greeting = tokio::spawn({
+        let socket = socket.clone();
+        async move { Client::connect(&socket, hello(false)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(listener);
+    let error = greeting.await.unwrap().unwrap_err();
+    assert!(error.is_of_a_dying_engine(), "{error}");
+
+    let listener = bind(&socket).unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"220 mail.example ready\n").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let error = Client::connect(&socket, hello(false)).await.unwrap_err();
+    assert!(!error.is_of_a_dying_engine(), "{error}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::codec::{FramedRead, LinesCodec};
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use super::protocol::{FromEngine, FromViewer, LONGEST_LINE, PROTOCOL_VERSION, Reply};
 use crate::domain::command::Command;
@@ -280,6 +280,8 @@ async fn greet(socket: &Path, hello: Hello) -> Result<(Welcome, u32, Lines, Owne
             let error = said.err().unwrap_or_else(|| std::io::ErrorKind::UnexpectedEof.into());
             return Err(io_error(socket, error));
         }
+        // As it is: its kind tells an engine that dies from one that is none.
+        Ok(Some(Err(LinesCodecError::Io(error)))) => return Err(io_error(socket, error)),
         Ok(Some(Err(error))) => return Err(io_error(socket, std::io::Error::other(error))),
         Ok(Some(Ok(line))) => line,
     };
