@@ -74,7 +74,11 @@ impl Project {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_towpath")), arguments)
+    }
+
+    fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.repository()).args(arguments).stdin(Stdio::null());
         command.env("TOWPATH_STATE_DIR", self.path().join("state"));
         command.env("TOWPATH_CACHE_DIR", self.path().join("cache"));
@@ -197,6 +201,26 @@ fn an_engine_that_is_killed_is_replaced_under_the_viewer_and_nothing_runs_twice(
     assert_eq!(project.count(), 1);
     let (code, out, _) = project.run(&["verify"]);
     assert!(code == 0 && out.starts_with("the chain holds"), "{out}");
+}
+
+#[test]
+fn an_engine_goes_on_when_its_file_is_replaced() {
+    let project = Project::new();
+    project.touch("gate");
+    project.touch("broken");
+    let program = project.path().join("towpath");
+    std::fs::copy(env!("CARGO_BIN_EXE_towpath"), &program).unwrap();
+    let before = project.command_of(&program, &["run"]).output().unwrap();
+    assert_eq!(before.status.code(), Some(1), "{before:?}");
+    let engine = project.engine()["pid"].clone();
+
+    // As an installer does it: the old file is gone, a new one has its name.
+    std::fs::remove_file(&program).unwrap();
+    std::fs::write(&program, "another version").unwrap();
+    std::fs::remove_file(project.path().join("broken")).unwrap();
+    assert_eq!(project.run(&["retry", "1", "counted"]).0, 0);
+    wait_until("the run has passed", || project.run(&["history"]).1.contains("passed"));
+    assert!(engine.is_number() && project.engine()["pid"] == engine, "the same engine did it");
 }
 
 #[test]

@@ -261,3 +261,68 @@ fn the_shell_gets_the_terminal_and_keys_are_not_ours_meanwhile() {
     assert_eq!(send(&mut model, Msg::ShellEnded { trouble: None }), [Request::Redraw]);
     assert_eq!(press(&mut model, KeyCode::Char('q')), [Request::Quit]);
 }
+
+#[test]
+fn the_chosen_commit_stays_chosen_when_the_list_is_read_again() {
+    let answered = |model: &mut Model, rows: Vec<towpath::domain::query::CommitRow>| {
+        let request = Box::new(Asked::Query(Query::Commits { limit: 200 }));
+        let answer = Box::new(Answer::Commits { commits: rows });
+        send(model, Msg::Answered { request, reply: Reply::Answer { answer } });
+    };
+    let mut model = at(running());
+    answered(&mut model, commits()[1..].to_vec());
+    press(&mut model, KeyCode::Char('n'));
+    answered(&mut model, commits());
+    assert_eq!(model.commits.at, 0, "a list that was just opened begins with the newest");
+    press(&mut model, KeyCode::Down);
+    answered(&mut model, commits()[1..].to_vec());
+    let asked = press(&mut model, KeyCode::Enter);
+    let wanted = commits().remove(1).commit;
+    assert_eq!(asked, [Request::Send(Command::StartRun { commit: wanted, until: None })]);
+}
+
+#[test]
+fn folded_lines_hide_no_beginning_and_no_hit() {
+    let mut model = at(running());
+    let key = model.log.key.clone().expect("a log");
+    let long = "word ".repeat(40);
+    let lines: Vec<_> = (0..200)
+        .map(|number| towpath::tui::log::LogLine { at: fixture::NOW, text: format!("N{number}: {long}") })
+        .collect();
+    send(&mut model, Msg::LogLines { key: key.clone(), first: 0, lines, total: 200 });
+    press(&mut model, KeyCode::Enter);
+    write(&mut model, "wg");
+    assert!(screen(&model).contains("N0: word"), "g shows the first line");
+    let (mut before, mut seen) = (screen(&model), 0);
+    for _ in 0..10 {
+        press(&mut model, KeyCode::Down);
+        let after = screen(&model);
+        seen += usize::from(after != before);
+        before = after;
+    }
+    assert_eq!(seen, 10, "each step down from there moves something");
+    write(&mut model, "G/N100:");
+    let hits = Msg::LogHits { key, query: "N100:".to_owned(), count: 1, lines: vec![100] };
+    send(&mut model, hits);
+    assert!(screen(&model).contains("N100: word"), "a hit is in sight");
+}
+
+#[test]
+fn a_zoomed_log_has_the_whole_width_until_esc() {
+    let mut model = at(running());
+    with_log(&mut model);
+    assert!(screen(&model).contains("bandit"));
+    press(&mut model, KeyCode::Char('z'));
+    assert!(model.focus == Focus::Log && !screen(&model).contains("bandit"));
+    press(&mut model, KeyCode::Esc);
+    assert!(model.focus == Focus::Steps && screen(&model).contains("bandit"));
+}
+
+#[test]
+fn the_page_of_a_failure_shows_the_log_once_it_is_tried_again() {
+    let mut model = console(failed(), THEME, NARROW);
+    press(&mut model, KeyCode::Enter);
+    assert!(screen(&model).contains("expected"));
+    send(&mut model, Msg::Pushed(Box::new(FromEngine::Snapshot { state: Box::new(running()) })));
+    assert!(!screen(&model).contains("at most"), "no card stands in the way of what is written now");
+}

@@ -8,6 +8,7 @@
 )]
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -405,6 +406,54 @@ async fn the_end_of_the_engine_ends_streams_and_requests() {
     assert_eq!(reason, "The engine ended.");
     assert!(client.ask(Query::VerifyChain).await.is_err());
     assert!(client.attach().await.is_err());
+}
+
+#[tokio::test]
+async fn no_connection_panics_when_the_engine_lets_many_viewers_go() {
+    let panics = Arc::new(Mutex::new(Vec::new()));
+    let (seen, before) = (Arc::clone(&panics), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        seen.lock().unwrap().push(panic.to_string());
+        before(panic);
+    }));
+    let engine = FakeEngine::start(State::default(), false);
+    let mut streams = Vec::new();
+    // Which half of a connection hears of the end first is chance; among so many both are seen.
+    for _ in 0..40 {
+        let client = engine.client().await;
+        let mut stream = client.attach().await.unwrap();
+        assert!(matches!(next(&mut stream).await, Some(FromEngine::Snapshot { .. })));
+        streams.push((client, stream));
+    }
+    engine.end().await;
+    // Taken out: the hook wants the lock too when this fails.
+    let panics = std::mem::take(&mut *panics.lock().unwrap());
+    assert!(!panics.iter().any(|panic| panic.contains("JoinHandle")), "{panics:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_dies_before_its_welcome_is_told_from_one_that_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let listener = bind(&socket).unwrap();
+    // Never accepted, as by a process that is being killed: what was said is still unread when all is closed.
+    let greeting = tokio::spawn({
+        let socket = socket.clone();
+        async move { Client::connect(&socket, hello(false)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(listener);
+    let error = greeting.await.unwrap().unwrap_err();
+    assert!(error.is_of_a_dying_engine(), "{error}");
+
+    let listener = bind(&socket).unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"220 mail.example ready\n").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let error = Client::connect(&socket, hello(false)).await.unwrap_err();
+    assert!(!error.is_of_a_dying_engine(), "{error}");
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ pub(super) async fn stop(invocation: &mut Invocation, force: bool) -> Result<u8,
         Ok(Reply::Answer { .. }) => return Err(Failure::unexpected("a command")),
     }
     drop(client);
-    if !session::wait_until_gone(&layout.socket()).await {
+    if !session::wait_until_gone(&layout).await {
         return Err(Failure::new(
             Sort::Unclear,
             format!("Engine {pid} said that it ends, and still listens."),

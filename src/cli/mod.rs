@@ -61,6 +61,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Walk a commit through the pipeline, and watch until the run has ended or is held
+    #[command(after_help = EXIT_CODES)]
     Run {
         /// The commit: a branch, a tag, a short or a full name
         #[arg(long, value_name = "REV", default_value = "HEAD")]
@@ -70,8 +71,10 @@ enum Verb {
         until: Option<String>,
     },
     /// Say what the engine does, where open runs are, and which release is the newest
+    #[command(after_help = EXIT_CODES)]
     Status,
     /// Print the log of a step
+    #[command(after_help = EXIT_CODES)]
     Logs {
         /// The run [default: the newest]
         run: Option<RunId>,
@@ -85,14 +88,17 @@ enum Verb {
         follow: bool,
     },
     /// List runs, newest first
+    #[command(after_help = EXIT_CODES)]
     History {
         /// How many at the most
         #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
         limit: u32,
     },
     /// Read towpath.toml, and say what is detected, which steps would run and why; starts nothing
+    #[command(after_help = EXIT_CODES)]
     Check,
     /// Stop a run after the steps that are running
+    #[command(after_help = EXIT_CODES)]
     Cancel {
         /// The run
         run: RunId,
@@ -101,6 +107,7 @@ enum Verb {
         now: bool,
     },
     /// Try a step once more that failed, was stopped, or could not be checked; the run goes on from there
+    #[command(after_help = EXIT_CODES)]
     Retry {
         /// The run
         run: RunId,
@@ -108,6 +115,7 @@ enum Verb {
         step: String,
     },
     /// Accept a check that could not do its work
+    #[command(after_help = EXIT_CODES)]
     Ack {
         /// The run
         run: RunId,
@@ -118,6 +126,7 @@ enum Verb {
         reason: String,
     },
     /// Verify the journal's hash chain
+    #[command(after_help = EXIT_CODES)]
     Verify {
         /// A copy of a journal [default: the project's own]
         file: Option<PathBuf>,

@@ -71,7 +71,8 @@ impl Location {
     /// # Errors
     /// When there is no home directory and nothing else says where.
     pub fn layout(&self) -> Result<Layout, Failure> {
-        Layout::of(&self.repository, &self.root).map_err(|error| Failure::usage(format!("{error:#}"), ""))
+        Layout::of(&self.repository, &self.root)
+            .map_err(|error| Failure::usage(sentence(&format!("{error:#}")), ""))
     }
 }
 

@@ -45,8 +45,15 @@ pub(super) async fn run(
     else {
         return Err(Failure::unexpected("what a revision means"));
     };
-    let (state, stream) = session::attach(&client).await?;
-    let begun = begin(&client, &state, commit, until).await?;
+    let (mut state, mut stream) = session::attach(&client).await?;
+    let begun = match begin(&client, &state, commit.clone(), until.clone()).await {
+        // Somebody else may have asked for the same between our look and our asking: then we watch theirs.
+        Err(refused @ Failure::Said { sort: Sort::Refused, .. }) => {
+            (state, stream) = session::attach(&client).await?;
+            open_run(&state, &commit, until.as_ref()).map(Begun::Before).ok_or(refused)?
+        }
+        begun => begun?,
+    };
     let (number, is_new) = match begun {
         Begun::Now(number) => (number, true),
         Begun::Before(number) => (number, false),
@@ -76,11 +83,8 @@ async fn begin(
     commit: CommitFacts,
     until: Option<StepId>,
 ) -> Result<Begun, Failure> {
-    let is_same = |run: &Run| {
-        run.commit.id == commit.id && run.until == until && !matches!(run.phase, RunPhase::Ended(_))
-    };
-    if let Some((number, _)) = state.runs.iter().find(|(_, run)| is_same(run)) {
-        return Ok(Begun::Before(*number));
+    if let Some(number) = open_run(state, &commit, until.as_ref()) {
+        return Ok(Begun::Before(number));
     }
     let rows = session::request(client, Command::StartRun { commit, until }).await?;
     rows.iter()
@@ -89,6 +93,14 @@ async fn begin(
             _ => None,
         })
         .ok_or_else(|| Failure::unexpected("`start a run`"))
+}
+
+/// The run that walks this commit just that far already.
+fn open_run(state: &State, commit: &CommitFacts, until: Option<&StepId>) -> Option<RunId> {
+    let is_same = |run: &Run| {
+        run.commit.id == commit.id && run.until.as_ref() == until && !matches!(run.phase, RunPhase::Ended(_))
+    };
+    state.runs.iter().find(|(_, run)| is_same(run)).map(|(number, _)| *number)
 }
 
 /// One run being watched.

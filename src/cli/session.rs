@@ -1,6 +1,5 @@
 //! A connection to the project's engine, which is started when none runs.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -20,6 +19,9 @@ use crate::wire::protocol::{FromEngine, Reply};
 /// How often connecting is tried before giving up: an engine that idles out, or is replaced, may leave between
 /// the launch and the connection.
 const TRIES: u32 = 5;
+
+/// How long an engine that dies while it is talked to is left alone before the next try.
+const SHORTLY: Duration = Duration::from_millis(100);
 
 /// How long an engine that said good-bye may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -60,7 +62,7 @@ pub async fn connect(layout: &Layout, role: &str) -> Result<Client, Failure> {
                     return Ok(client);
                 }
                 drop(client);
-                wait_until_gone(&socket).await;
+                wait_until_gone(layout).await;
             }
             Err(ConnectError::NoEngine(_)) => {
                 let launched = launch(layout).await;
@@ -74,7 +76,11 @@ pub async fn connect(layout: &Layout, role: &str) -> Result<Client, Failure> {
                 if let Ok(Some(Reply::Refused { refusal })) = retire(&socket, hello(role, false)).await {
                     return Err(Failure::new(Sort::Unreachable, refusal.message, refusal.hint));
                 }
-                wait_until_gone(&socket).await;
+                wait_until_gone(layout).await;
+            }
+            Err(error) if error.is_of_a_dying_engine() => {
+                last = Some(error.into());
+                tokio::time::sleep(SHORTLY).await;
             }
             Err(error) => return Err(error.into()),
         }
@@ -93,17 +99,32 @@ pub async fn connect(layout: &Layout, role: &str) -> Result<Client, Failure> {
 /// # Errors
 /// When one runs that does not want to talk to us.
 pub async fn connect_running(layout: &Layout, role: &str) -> Result<Option<Client>, Failure> {
-    match Client::connect(&layout.socket(), hello(role, false)).await {
-        Ok(client) => Ok(Some(client)),
-        Err(ConnectError::NoEngine(_)) => Ok(None),
-        Err(error) => Err(error.into()),
+    let mut tries = 1;
+    loop {
+        match Client::connect(&layout.socket(), hello(role, false)).await {
+            Ok(client) => return Ok(Some(client)),
+            Err(ConnectError::NoEngine(_)) => return Ok(None),
+            Err(error) if tries < TRIES && error.is_of_a_dying_engine() => {
+                tries += 1;
+                tokio::time::sleep(SHORTLY).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
-/// Waits until nobody listens on a socket any more, but not for ever.
-pub async fn wait_until_gone(socket: &Path) -> bool {
+/// Waits until an engine that said good-bye is gone, its journal closed and its lock free, but not for ever. Another
+/// engine that has come in the meantime answers, and is no reason to wait.
+pub async fn wait_until_gone(layout: &Layout) -> bool {
     let gone = async {
-        while tokio::net::UnixStream::connect(socket).await.is_ok() {
+        while tokio::net::UnixStream::connect(layout.socket()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let Ok(lock) = std::fs::File::open(layout.engine_lock()) else { return };
+        // Shared, and let go at once: an engine that begins just now tries again.
+        while matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+            && tokio::net::UnixStream::connect(layout.socket()).await.is_err()
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -35,7 +35,12 @@ pub(super) async fn status(invocation: &mut Invocation) -> Result<u8, Failure> {
             "pid": welcome.pid, "since": welcome.since, "version": welcome.version, "busy": state.is_busy(),
         });
         let release = state.releases.values().next_back();
-        output.json("status", &json!({ "engine": engine, "runs": open, "release": release }))?;
+        output.json(
+            "status",
+            &json!({
+                "engine": engine, "runs": open, "release": release, "branch_trouble": state.branch_trouble(),
+            }),
+        )?;
     } else {
         let since = output.style.day(welcome.since);
         output.line(&format!("engine {} (towpath {}) since {since}", welcome.pid, welcome.version))?;

@@ -46,6 +46,12 @@ pub(super) fn looks_secret(key: &str, value: &str) -> Option<&'static str> {
     (telling && looks_random(value)).then_some("a long random value under a name that says secret")
 }
 
+/// What a word of a command line looks like when it looks like a secret.
+pub(super) fn in_command(run: &str) -> Option<&'static str> {
+    let mut words = run.split(|c: char| c.is_whitespace() || "\"'`=;|&()<>".contains(c));
+    words.find_map(|word| looks_secret("", word))
+}
+
 /// `AKIA` or `ASIA` and sixteen more capitals or digits, standing alone.
 fn has_access_key(value: &str) -> bool {
     value.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
@@ -147,6 +153,26 @@ mod tests {
         ];
         for (key, value) in plain {
             assert_eq!(looks_secret(key, value), None, "{key}={value}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_a_command_line() {
+        let told = [
+            "curl -H 'Authorization: Bearer ghp_0123456789abcdefghijABCDEFGHIJ012345' https://example.com",
+            "psql postgres://harbor:s3cr3t-Pa55@db.example.com/harbor",
+            "AWS_KEY=AKIAIOSFODNN7EXAMPLE ./upload",
+        ];
+        for run in told {
+            assert!(in_command(run).is_some(), "{run}");
+        }
+        let plain = [
+            "pytest --cov --cov-fail-under=85 -k 'not slow'",
+            "psql postgres://postgres:postgres@localhost/test -c 'select 1'",
+            "echo 9f8e7d6c5b4a39281706f5e4d3c2b1a0 > digest; test -n \"$API_TOKEN\"",
+        ];
+        for run in plain {
+            assert_eq!(in_command(run), None, "{run}");
         }
     }
 }

@@ -128,6 +128,7 @@ fn a_secret_is_never_repeated() {
     for text in [
         format!("[artifact]\nenv = {{ A = \"{secret}\" }}"),
         format!("[[stage]]\nname = \"a\"\nrun = \"x\"\n[stage.env]\nA = \"{secret}\"\n"),
+        format!("[[stage]]\nname = \"a\"\nrun = \"upload --key={secret} x\"\n"),
     ] {
         let said = mistakes(&text);
         assert!(said.contains("looks like an AWS access key") && !said.contains(secret), "{said}");

@@ -64,6 +64,15 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// End a held deployment as it is: nothing more is done, and its environment is free for another.
+    Leave {
+        /// Which deployment.
+        deployment: DeploymentId,
+        /// What was typed: the environment's name.
+        confirm: String,
+        /// Why; never empty.
+        reason: String,
+    },
 }
 
 /// A promotion, as confirmed.

@@ -61,6 +61,9 @@ fn command_decides(draft: &mut Draft, command: Command) -> Result<(), Refusal> {
         Command::Back { deployment, confirm, reason } => {
             deployment::back(draft, deployment, &confirm, &reason)
         }
+        Command::Leave { deployment, confirm, reason } => {
+            deployment::leave(draft, deployment, &confirm, &reason)
+        }
     }
 }
 

@@ -91,11 +91,12 @@ impl State {
 
     fn deadlines(&self, owner: Owner, plan: Option<&Plan>, watches: &mut BTreeSet<Watch>) {
         for (key, state) in self.open_attempts(owner) {
-            if state.timed_out {
+            // What is being looked at may have ended in time, while no engine was there to see it.
+            if state.timed_out || state.phase == StepPhase::Observing {
                 continue;
             }
-            if let Some(step) = plan.and_then(|plan| plan.step(&key.step)) {
-                watches.insert(Watch::Deadline { key, after: step.timeout });
+            if let (Some(step), Some(since)) = (plan.and_then(|plan| plan.step(&key.step)), state.started) {
+                watches.insert(Watch::Deadline { key, since, after: step.timeout });
             }
         }
     }

@@ -73,6 +73,13 @@ pub enum Outcome {
         /// Its tip.
         commit: CommitFacts,
     },
+    /// A followed branch starts no runs now.
+    BranchNotSeen {
+        /// Which branch.
+        branch: String,
+        /// Why, a sentence.
+        why: String,
+    },
     /// A commit was planned, or could not be.
     Prepared {
         /// For which run.

@@ -49,6 +49,13 @@ pub enum Event {
         /// Its tip.
         commit: CommitFacts,
     },
+    /// The followed branch starts no runs now: it is not there, could not be looked at, or there is no room for one.
+    BranchNotSeen {
+        /// The branch.
+        branch: String,
+        /// Why, a sentence.
+        why: String,
+    },
     /// A run was asked for.
     RunQueued {
         /// Its number.
@@ -102,10 +109,13 @@ pub enum Event {
         /// Whether running steps are stopped too.
         now: bool,
     },
-    /// A run that had ended goes on, because a step is retried.
-    RunReopened {
+    /// A person asked that a step is tried again. A run that had ended, or was held, goes on from it when it
+    /// has a place.
+    StepRetried {
         /// The run.
         run: RunId,
+        /// The step.
+        step: StepId,
     },
     /// A run ended. (A run that waits for an acknowledgement has not ended.)
     RunFinished {
@@ -234,7 +244,7 @@ impl Event {
             | Self::RunUnplannable { run, .. }
             | Self::RunHeld { run, .. }
             | Self::RunCancelled { run, .. }
-            | Self::RunReopened { run }
+            | Self::StepRetried { run, .. }
             | Self::RunFinished { run, .. } => Some(*run),
             Self::StepStarted { key } | Self::StepTimedOut { key } | Self::StepFinished { key, .. } => {
                 of_owner(key.owner)
@@ -244,6 +254,7 @@ impl Event {
             Self::EngineStarted { .. }
             | Self::ProjectLoaded { .. }
             | Self::BranchSeen { .. }
+            | Self::BranchNotSeen { .. }
             | Self::DeploymentCreated { .. }
             | Self::WayBackFixed { .. }
             | Self::LeaseAcquired { .. }

@@ -25,6 +25,10 @@ impl State {
             }
             Event::BranchSeen { branch, commit } => {
                 self.branches.insert(branch.clone(), commit.id.clone());
+                self.unseen.remove(branch);
+            }
+            Event::BranchNotSeen { branch, why } => {
+                self.unseen.insert(branch.clone(), why.clone());
             }
             Event::RunQueued { run, commit, until, followed } => {
                 let queued = Run {
@@ -58,7 +62,7 @@ impl State {
             | Event::RunUnplannable { run, .. }
             | Event::RunHeld { run, .. }
             | Event::RunCancelled { run, .. }
-            | Event::RunReopened { run } => {
+            | Event::StepRetried { run, .. } => {
                 if let Some(run) = self.runs.get_mut(run) {
                     run.apply(&envelope.event, at);
                 }
@@ -131,10 +135,16 @@ impl State {
                     // Found alive after a restart: it is the same attempt, and began when it began.
                     Some(state) if state.attempt == key.attempt => state.phase = StepPhase::Running,
                     Some(state) => {
+                        let earlier = match &state.phase {
+                            StepPhase::Failed { cause } => Some(cause.summary.clone()),
+                            StepPhase::Inconclusive { reason } => Some(reason.clone()),
+                            _ => None,
+                        };
                         *state = StepState {
                             phase: StepPhase::Running,
                             attempt: key.attempt,
                             started: Some(at),
+                            earlier,
                             ..StepState::default()
                         };
                     }
@@ -215,8 +225,9 @@ impl Run {
     fn apply(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::RunStarted { .. } => {
-                self.phase = RunPhase::Preparing;
-                self.started = Some(at);
+                // One that is planned already has a step that is tried again, and goes on.
+                self.phase = if self.plan.is_some() { RunPhase::Running } else { RunPhase::Preparing };
+                self.started.get_or_insert(at);
             }
             Event::RunPlanned { plan, findings, .. } => {
                 self.steps = steps_of_plan(plan);
@@ -229,14 +240,22 @@ impl Run {
             Event::RunUnplannable { cause, .. } => self.cause = Some(cause.clone()),
             Event::RunHeld { .. } => self.phase = RunPhase::Held,
             Event::RunCancelled { now, .. } => self.phase = RunPhase::Cancelling { now: *now },
-            Event::RunReopened { .. } => {
-                self.phase = RunPhase::Running;
-                self.ended = None;
-                self.failed = None;
-                for state in self.steps.values_mut() {
-                    if state.phase == StepPhase::Cancelled {
-                        state.phase = StepPhase::Waiting;
+            Event::StepRetried { step, .. } => {
+                if matches!(self.phase, RunPhase::Ended(_) | RunPhase::Held) {
+                    self.phase = RunPhase::Queued;
+                    self.ended = None;
+                    self.failed = None;
+                    for state in self.steps.values_mut() {
+                        if state.phase == StepPhase::Cancelled {
+                            state.phase = StepPhase::Waiting;
+                        }
                     }
+                }
+                if self.failed.as_ref().is_some_and(|(failed, _)| failed == step) {
+                    self.failed = None;
+                }
+                if let Some(state) = self.steps.get_mut(step) {
+                    *state = StepState { attempt: state.attempt, ..StepState::default() };
                 }
             }
             _ => {}

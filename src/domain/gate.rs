@@ -39,16 +39,13 @@ impl State {
             .map(|(number, deployment)| (*number, deployment))
     }
 
-    /// Whether a rollback took this deployment back (or is about to).
+    /// Whether a rollback took this deployment back (or is about to, or tried and broke on the way: somebody
+    /// wanted it gone). One that touched nothing does not count.
     #[must_use]
     pub fn is_taken_back(&self, deployment: DeploymentId) -> bool {
         self.deployments.values().any(|other| {
             let takes_it = matches!(other.kind, DeploymentKind::Rollback { of, .. } if of == deployment);
-            let ended_elsewhere = matches!(
-                other.phase,
-                DeploymentPhase::Ended(Ending::RolledBack { .. } | Ending::Broken { .. })
-            );
-            takes_it && !ended_elsewhere
+            takes_it && !matches!(other.phase, DeploymentPhase::Ended(Ending::RolledBack { .. }))
         })
     }
 

@@ -146,8 +146,10 @@ pub enum Work {
     Shift {
         /// Where.
         target: Target,
-        /// Per cent of the traffic that goes to the new set.
+        /// Per cent of the traffic that goes to the set.
         weight: u8,
+        /// The deployment whose set it is; `None` is the deployment that the plan belongs to.
+        of: Option<DeploymentId>,
     },
     /// Watch the new set and judge it.
     Bake {

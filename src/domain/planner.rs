@@ -1,6 +1,6 @@
 //! From configuration to plans. A strategy only orders steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::CommitFacts;
 use super::ids::{DeploymentId, EnvironmentName, StepId};
@@ -42,6 +42,14 @@ pub enum Unplannable {
         /// What there is.
         steps: Vec<String>,
     },
+    /// `until` names a step that this commit does not get.
+    #[error("the step \"{until}\" is skipped: {why}")]
+    SkippedUntil {
+        /// What was asked for.
+        until: StepId,
+        /// Why it is skipped.
+        why: String,
+    },
     /// There is nothing to do.
     #[error("there is nothing to run: no stage is configured, and no Django project was found")]
     Empty,
@@ -62,24 +70,56 @@ pub fn pipeline(
         return Err(Unplannable::Empty);
     }
     let wanted = until.map(|until| wanted_for(&stages, until)).transpose()?;
-    let steps = stages.iter().map(|stage| {
+    let mut steps: Vec<Step> = Vec::with_capacity(stages.len());
+    for stage in &stages {
         let unneeded = wanted.as_ref().filter(|wanted| !wanted.contains(&&stage.name));
         let skip = match (unneeded, until) {
             (Some(_), Some(until)) => Some(format!("not needed for {until}")),
-            _ => skipped_by(&stage.when, commit, branches),
+            _ => skipped_by(&stage.when, commit, branches).or_else(|| without_candidate(stage, &steps)),
         };
-        Step {
+        if let Some(why) = skip.as_ref().filter(|_| until == Some(&stage.name)) {
+            return Err(Unplannable::SkippedUntil { until: stage.name.clone(), why: why.clone() });
+        }
+        let step = Step {
             id: stage.name.clone(),
             group: stage.group.clone(),
-            needs: stage.needs.clone(),
+            needs: needs_past_skipped(stage, &steps),
             work: work_of(project, commit, stage),
             timeout: stage.timeout,
             retries: stage.retries,
             skip,
-        }
-    });
+        };
+        steps.push(step);
+    }
     let parts = PlanParts { artifact: commit.id.0.clone(), config: hash_of(project), ..PlanParts::default() };
-    Ok(Plan::new(parts, steps.collect()))
+    Ok(Plan::new(parts, steps))
+}
+
+/// Why a stage that runs in the candidate has none to run in.
+fn without_candidate(stage: &Stage, before: &[Step]) -> Option<String> {
+    let in_candidate = match &stage.work {
+        StageWork::Exec { place, .. } => *place == Place::Candidate,
+        StageWork::Migrations | StageWork::MigrateEmpty => true,
+        StageWork::Install | StageWork::Candidate => false,
+    };
+    let candidate = before.iter().find(|step| matches!(step.work, Work::Build(_)))?;
+    let why = candidate.skip.as_ref().filter(|_| in_candidate)?;
+    Some(format!("there is no {}: {why}", candidate.id))
+}
+
+/// What a stage needs. What needs a skipped step needs what that one needed, for a skipped step waits for nothing.
+fn needs_past_skipped(stage: &Stage, before: &[Step]) -> Vec<StepId> {
+    let mut needs: Vec<StepId> = Vec::new();
+    for need in &stage.needs {
+        let skipped = before.iter().find(|step| &step.id == need && step.skip.is_some());
+        // A step before this one: its own needs have been followed already.
+        for need in skipped.map_or(std::slice::from_ref(need), |step| &step.needs) {
+            if !needs.contains(need) {
+                needs.push(need.clone());
+            }
+        }
+    }
+    needs
 }
 
 /// The stages so that each comes after what it needs, otherwise in the order they were written.
@@ -168,11 +208,7 @@ pub fn deployment(
     let live = state.live(name);
     let target =
         Target { environment: name.clone(), release: release.number, artifact: release.artifact.clone() };
-    let old = live.and_then(|(number, deployment)| {
-        let release = state.releases.get(&deployment.release)?;
-        let artifact = release.artifact.clone();
-        Some((number, Target { environment: name.clone(), release: deployment.release, artifact }))
-    });
+    let old = live.and_then(|(number, _)| set_of(state, number));
     let mut route = Route { environment, target, old, steps: Vec::new(), last: None };
     match &environment.strategy {
         Strategy::Recreate => route.recreate(),
@@ -196,25 +232,32 @@ pub fn deployment(
 /// It binds target and live deployment alone: a flapping replica never stands in its way.
 #[must_use]
 pub fn rollback(
+    state: &State,
     environment: &Environment,
-    (from_number, from, from_release): (DeploymentId, &Deployment, &Release),
+    (from_number, from): (DeploymentId, &Deployment),
     (to_number, to_release): (DeploymentId, &Release),
 ) -> Plan {
-    let name = from.environment.clone();
-    let target_of = |release: &Release| Target {
-        environment: name.clone(),
-        release: release.number,
-        artifact: release.artifact.clone(),
+    let target = Target {
+        environment: from.environment.clone(),
+        release: to_release.number,
+        artifact: to_release.artifact.clone(),
     };
-    let old = Some((from_number, target_of(from_release)));
-    let mut route = Route { environment, target: target_of(to_release), old, steps: Vec::new(), last: None };
-    if is_warm(from, to_number) {
-        // The set that still runs belongs to the target's own deployment.
-        route.add("shift 100", Work::Shift { target: route.target.clone(), weight: 100 }, DEPLOY_STEP);
-    } else {
-        route.fetch();
-        route.start_all();
-        route.add("shift 100", Work::Shift { target: route.target.clone(), weight: 100 }, DEPLOY_STEP);
+    let old = set_of(state, from_number);
+    let mut route = Route { environment, target, old, steps: Vec::new(), last: None };
+    match set_of(state, to_number) {
+        // The set that still runs belongs to an earlier deployment.
+        Some(warm) if is_warm(from, warm.of) => route.shift_to(100, Some(warm.of)),
+        rest => {
+            route.fetch();
+            route.start_all();
+            route.shift(100);
+            // Taken back half-way, some of the earlier set still runs beside the new one.
+            if let Some(rest) = rest.filter(|_| from.is_open()) {
+                for (role, count) in &rest.roles {
+                    route.let_go(&rest, role, 1, *count, &format!(" of {}", rest.of));
+                }
+            }
+        }
     }
     route.let_old_go();
     route.verify();
@@ -224,6 +267,37 @@ pub fn rollback(
         ..PlanParts::default()
     };
     Plan::new(parts, route.steps)
+}
+
+/// The replicas of one deployment, as its plan started them.
+struct Set {
+    of: DeploymentId,
+    target: Target,
+    roles: BTreeMap<String, u32>,
+}
+
+/// The set that a deployment gave the traffic to: its own, or, where a rollback found an earlier one still warm,
+/// that one. Told from the plans and not from today's configuration, which may want other roles and other numbers.
+fn set_of(state: &State, number: DeploymentId) -> Option<Set> {
+    let deployment = state.deployments.get(&number)?;
+    let given_to = deployment.plan.steps.iter().find_map(|step| match &step.work {
+        Work::Shift { of, .. } => *of,
+        _ => None,
+    });
+    // An earlier one always: this ends.
+    if let Some(earlier) = given_to.filter(|earlier| *earlier < number) {
+        return set_of(state, earlier);
+    }
+    let artifact = state.releases.get(&deployment.release)?.artifact.clone();
+    let mut roles = BTreeMap::new();
+    for step in &deployment.plan.steps {
+        if let Work::Start(replicas) = &step.work {
+            *roles.entry(replicas.role.clone()).or_insert(0) += replicas.count;
+        }
+    }
+    let target =
+        Target { environment: deployment.environment.clone(), release: deployment.release, artifact };
+    Some(Set { of: number, target, roles })
 }
 
 /// Whether the set of `old` still runs beside `current`: nothing that drains or stops it has begun.
@@ -244,7 +318,7 @@ pub fn is_warm(current: &Deployment, old: DeploymentId) -> bool {
 struct Route<'a> {
     environment: &'a Environment,
     target: Target,
-    old: Option<(DeploymentId, Target)>,
+    old: Option<Set>,
     steps: Vec<Step>,
     last: Option<StepId>,
 }
@@ -277,7 +351,11 @@ impl Route<'_> {
     }
 
     fn shift(&mut self, weight: u8) {
-        let work = Work::Shift { target: self.target.clone(), weight };
+        self.shift_to(weight, None);
+    }
+
+    fn shift_to(&mut self, weight: u8, of: Option<DeploymentId>) {
+        let work = Work::Shift { target: self.target.clone(), weight, of };
         self.add(&format!("shift {weight}"), work, DEPLOY_STEP);
     }
 
@@ -304,14 +382,15 @@ impl Route<'_> {
     }
 
     fn let_old_go(&mut self) {
-        for (role, count) in self.roles() {
-            self.let_go(&role, 1, count, "");
+        let Some(old) = self.old.take() else { return };
+        for (role, count) in &old.roles {
+            self.let_go(&old, role, 1, *count, "");
         }
     }
 
-    fn let_go(&mut self, role: &str, first: u32, count: u32, suffix: &str) {
-        let Some((number, target)) = self.old.clone() else { return };
-        let set = Replicas { target, role: role.to_owned(), first, count, of: Some(number) };
+    fn let_go(&mut self, old: &Set, role: &str, first: u32, count: u32, suffix: &str) {
+        let target = old.target.clone();
+        let set = Replicas { target, role: role.to_owned(), first, count, of: Some(old.of) };
         if role == ROUTED_ROLE {
             self.add(&format!("drain {role}{suffix}"), Work::Drain(set.clone()), DEPLOY_STEP);
         }
@@ -333,20 +412,35 @@ impl Route<'_> {
     fn rolling(&mut self) {
         self.fetch();
         self.migrate();
-        for (role, count) in self.roles() {
+        let old = self.old.take();
+        let old_count = |role: &str| old.as_ref().and_then(|old| old.roles.get(role)).copied().unwrap_or(0);
+        let roles = self.roles();
+        for (role, count) in &roles {
+            let count = *count;
             for index in 1..=count {
-                let set = self.new_set(&role, index, 1);
+                let set = self.new_set(role, index, 1);
                 self.add(&format!("start {role} {index}"), Work::Start(set.clone()), DEPLOY_STEP);
                 self.add(&format!("await {role} {index}"), Work::AwaitHealthy(set), DEPLOY_STEP);
                 if role == ROUTED_ROLE {
                     let weight = u8::try_from(index.saturating_mul(100) / count.max(1)).unwrap_or(100);
                     self.add(
                         &format!("shift {role} {index}"),
-                        Work::Shift { target: self.target.clone(), weight },
+                        Work::Shift { target: self.target.clone(), weight, of: None },
                         DEPLOY_STEP,
                     );
                 }
-                self.let_go(&role, index, 1, &format!(" {index}"));
+                if let Some(old) = old.as_ref().filter(|_| index <= old_count(role)) {
+                    self.let_go(old, role, index, 1, &format!(" {index}"));
+                }
+            }
+        }
+        // What the old set had more of: replicas, or whole roles.
+        if let Some(old) = &old {
+            for (role, count) in &old.roles {
+                let first = roles.get(role).map_or(1, |new| new.saturating_add(1));
+                if first <= *count {
+                    self.let_go(old, role, first, count - first + 1, " rest");
+                }
             }
         }
         self.bake("bake");
@@ -359,8 +453,11 @@ impl Route<'_> {
         self.fetch();
         self.migrate();
         self.start_all();
+        // Ascending, each once, and less than all: a step's name is its identity.
+        let weights: BTreeSet<u8> =
+            weights.iter().copied().filter(|weight| (1..100).contains(weight)).collect();
         for weight in weights {
-            self.shift(*weight);
+            self.shift(weight);
             self.bake(&format!("bake {weight}"));
         }
         self.shift(100);

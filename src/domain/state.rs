@@ -33,6 +33,9 @@ pub struct State {
     pub config: String,
     /// Where followed branches were last seen.
     pub branches: BTreeMap<String, CommitId>,
+    /// Why a followed branch is not seen at the moment, a sentence.
+    #[serde(default)]
+    pub unseen: BTreeMap<String, String>,
     /// Runs by number.
     pub runs: BTreeMap<RunId, Run>,
     /// Releases by number.
@@ -134,6 +137,9 @@ pub struct StepState {
     pub acknowledged: Option<String>,
     /// Its deadline has passed; it is being stopped.
     pub timed_out: bool,
+    /// Why the attempt before did not do; `None` at the first.
+    #[serde(default)]
+    pub earlier: Option<String>,
 }
 
 /// Where a step is, in a word.
@@ -357,6 +363,13 @@ impl State {
     #[must_use]
     pub fn release_of(&self, commit: &CommitId) -> Option<&Release> {
         self.releases.values().rev().find(|release| &release.commit == commit)
+    }
+
+    /// Why the followed branch starts no runs at the moment; `None` when it does, or none is followed.
+    #[must_use]
+    pub fn branch_trouble(&self) -> Option<&str> {
+        let branch = self.project.as_ref()?.pipeline.branch.as_ref()?;
+        self.unseen.get(branch).map(String::as_str)
     }
 
     /// Whether anything is under way that an engine has to look after.

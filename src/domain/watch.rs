@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AttemptKey, DeploymentId, EnvironmentName, Epoch};
-use super::time::Millis;
+use super::time::{Millis, Timestamp};
 
 /// One piece of lasting work.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,7 +20,9 @@ pub enum Watch {
     Deadline {
         /// Which attempt.
         key: AttemptKey,
-        /// How long one attempt may take, from when the engine first looked after it.
+        /// When it began: an engine that takes it over does not give it its time anew.
+        since: Timestamp,
+        /// How long one attempt may take.
         after: Millis,
     },
     /// Keep an environment's lease alive.

@@ -48,6 +48,8 @@ pub(super) struct Engine {
     reading: Arc<AtomicBool>,
     /// Outcomes that could not be written because the disk is full.
     unwritten: VecDeque<Input>,
+    /// A commit of the followed branch for whose run the disk has no room.
+    waits_for_room: Option<Input>,
     last_needed: Instant,
     over: Option<String>,
 }
@@ -77,6 +79,7 @@ impl Engine {
             since: now(),
             reading: Arc::default(),
             unwritten: VecDeque::new(),
+            waits_for_room: None,
             last_needed: Instant::now(),
             over: None,
         }
@@ -224,6 +227,7 @@ impl Engine {
     /// Outside work ended. Unlike a command it can't be refused: what can't be written now is written later.
     pub(super) fn outcome(&mut self, input: Input) {
         self.last_needed = Instant::now();
+        let Some(input) = self.with_room(input) else { return };
         if !self.unwritten.is_empty() {
             self.unwritten.push_back(input);
             return self.write_the_unwritten();
@@ -231,8 +235,34 @@ impl Engine {
         self.try_outcome(input);
     }
 
+    /// A new commit of the followed branch starts a run, and on a full disk it waits: what is to be done instead
+    /// is to say so. Only the newest waits.
+    fn with_room(&mut self, input: Input) -> Option<Input> {
+        let Input::Outcome(Outcome::BranchSeen { branch, commit }) = &input else { return Some(input) };
+        if self.state.branches.get(branch).is_none_or(|before| before == &commit.id) {
+            return Some(input);
+        }
+        let Err(why) = self.room_for_a_run() else {
+            self.waits_for_room = None;
+            return Some(input);
+        };
+        let why = Outcome::BranchNotSeen { branch: branch.clone(), why };
+        self.waits_for_room = Some(input);
+        Some(Input::Outcome(why))
+    }
+
+    /// What is looked at every few seconds: whether there is room again.
+    pub(super) fn look_for_room(&mut self) {
+        self.write_the_unwritten();
+        if let Some(waiting) = self.waits_for_room.take() {
+            let before = self.last_needed;
+            self.outcome(waiting);
+            self.last_needed = before;
+        }
+    }
+
     /// Tries once more what a full disk kept from being written.
-    pub(super) fn write_the_unwritten(&mut self) {
+    fn write_the_unwritten(&mut self) {
         while let Some(input) = self.unwritten.pop_front() {
             if !self.try_outcome(input) {
                 break;

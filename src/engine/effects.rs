@@ -1,10 +1,10 @@
 //! One-shot outside work as tasks. Each ends with exactly one input to the loop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::core::Engine;
-use super::{log, prepare};
+use super::{OWN_PROGRAM, log, prepare};
 use crate::domain::decide::Input;
 use crate::domain::effect::{Effect, Found, Outcome};
 use crate::domain::ids::{AttemptKey, Owner};
@@ -85,7 +85,7 @@ async fn attend(dir: PathBuf, spec: Option<Spec>) -> anyhow::Result<(Verdict, Ou
         let at = dir.clone();
         tokio::task::spawn_blocking(move || attempt::prepare(&at, &spec)).await??;
     }
-    let report = attempt::attend(&dir, &std::env::current_exe()?).await?;
+    let report = attempt::attend(&dir, Path::new(OWN_PROGRAM)).await?;
     Ok((report.verdict, report.output))
 }
 

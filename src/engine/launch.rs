@@ -3,16 +3,18 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use super::OWN_PROGRAM;
 use crate::runtime::environment;
-use crate::store::layout::Layout;
+use crate::store::layout::{CACHE_VARIABLE, Layout, STATE_VARIABLE};
 
 /// How long a new engine may take until its socket answers: it folds the journal first.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The engine's log is begun anew beyond this size, bytes.
 const LOG_LIMIT: u64 = 1024 * 1024;
@@ -25,18 +27,23 @@ pub async fn ensure(layout: &Layout) -> anyhow::Result<()> {
     if UnixStream::connect(layout.socket()).is_ok() {
         return Ok(());
     }
-    let mut engine = start(layout)?;
     let began = Instant::now();
+    let mut engine = start(layout)?;
     loop {
         if UnixStream::connect(layout.socket()).is_ok() {
             // Reaped by a thread of its own: an engine that ends while this viewer lives must not stay a zombie.
             std::thread::spawn(move || engine.wait());
             return Ok(());
         }
-        let ended = engine.try_wait()?;
-        // Two viewers may start two engines at once: the one without the lock ends, the other one answers soon.
-        if ended.is_some_and(|_| began.elapsed() > Duration::from_secs(1)) || began.elapsed() > PATIENCE {
-            anyhow::bail!("the engine did not start");
+        if began.elapsed() > PATIENCE {
+            anyhow::bail!("the engine did not answer within {} seconds", PATIENCE.as_secs());
+        }
+        match engine.try_wait()? {
+            None => {}
+            // Two viewers may start two engines at once: the one that finds another ends well. If that other one
+            // has gone in the meantime, it is our turn again.
+            Some(ended) if ended.success() => engine = start(layout)?,
+            Some(_) => anyhow::bail!("the engine did not start"),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -59,12 +66,15 @@ fn start(layout: &Layout) -> anyhow::Result<std::process::Child> {
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("opening {}", path.display()))?;
-    let program = std::env::current_exe().context("finding this program's own file")?;
-    Command::new(program)
+    Command::new(OWN_PROGRAM)
+        .arg0("towpath")
         .args(["engine", "serve", "--repository"])
         .arg(layout.repository.join(&layout.root))
         .env_clear()
         .envs(environment::allowed(std::env::vars()))
+        // A relative path means something else where the engine stands.
+        .envs(layout.state.parent().map(|parent| (STATE_VARIABLE, parent)))
+        .env(CACHE_VARIABLE, &layout.cache)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

@@ -3,8 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,7 +36,13 @@ const REQUESTS: usize = 64;
 /// When another engine holds the lock, or the state directory or the journal cannot be used.
 pub async fn serve(layout: Layout, idle: Option<Duration>) -> anyhow::Result<()> {
     make_directories(&layout)?;
-    let _lock = lock(&layout)?;
+    let Some(_lock) = lock(&layout).await? else {
+        let holder = std::fs::read_to_string(layout.engine_lock()).unwrap_or_default();
+        let holder = holder.trim();
+        // A viewer that started us finds that one: of many that are started at once, one stays.
+        anyhow::ensure!(idle.is_some(), "an engine runs for this project already ({holder})");
+        return Ok(());
+    };
     let journal = Journal::open(&layout.journal())
         .with_context(|| format!("opening the journal {}", layout.journal().display()))?;
     let mut state = State::default();
@@ -69,7 +76,7 @@ pub async fn serve(layout: Layout, idle: Option<Duration>) -> anyhow::Result<()>
             _ = interrupt.recv() => engine.end("The engine was told to end (INT)."),
             _ = hangup.recv() => {}
             _ = housekeeping.tick() => {
-                engine.write_the_unwritten();
+                engine.look_for_room();
                 if let Some(idle) = idle {
                     engine.rest(idle);
                 }
@@ -102,8 +109,12 @@ fn make_directories(layout: &Layout) -> anyhow::Result<()> {
         .with_context(|| format!("making the cache directory {}", layout.cache.display()))
 }
 
-/// One engine a project: the lock is the kernel's and goes with the process, however it ends.
-fn lock(layout: &Layout) -> anyhow::Result<File> {
+/// How long an engine that is ending may hold the lock; and one that begins may take until its socket answers.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+
+/// One engine a project: the lock is the kernel's and goes with the process, however it ends. `None` when another
+/// engine has it and answers. One that has it and does not answer yet, or no more, is waited for.
+async fn lock(layout: &Layout) -> anyhow::Result<Option<File>> {
     let path = layout.engine_lock();
     let mut file = OpenOptions::new()
         .create(true)
@@ -113,17 +124,29 @@ fn lock(layout: &Layout) -> anyhow::Result<File> {
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("opening {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => {
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(std::fs::TryLockError::WouldBlock) => {}
+            Err(std::fs::TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("locking {}", path.display()));
+            }
+        }
+        if UnixStream::connect(layout.socket()).is_ok() {
+            return Ok(None);
+        }
+        if Instant::now() > until {
             let holder = std::fs::read_to_string(&path).unwrap_or_default();
-            anyhow::bail!("an engine runs for this project already ({})", holder.trim());
+            anyhow::bail!("an engine that does not answer holds {} ({})", path.display(), holder.trim());
         }
-        Err(std::fs::TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("locking {}", path.display()));
-        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    file.set_len(0)?;
-    writeln!(file, "process {}, version {VERSION}", std::process::id())?;
-    Ok(file)
+    // On a full disk there may be no room for who we are; that we have the lock is what counts.
+    let written =
+        file.set_len(0).and_then(|()| writeln!(file, "process {}, version {VERSION}", std::process::id()));
+    if let Err(error) = written {
+        log(&format!("{} could not be written: {error}", path.display()));
+    }
+    Ok(Some(file))
 }

@@ -32,6 +32,9 @@ pub enum GitError {
         /// The branch or tag whose name is most like it.
         nearest: Option<String>,
     },
+    /// There is nothing to walk yet.
+    #[error("the repository has no commit yet: make one, with towpath.toml in it")]
+    NoCommit,
     /// A name that means several commits.
     #[error("“{revision}” can mean {}: say which", candidates.join(" or "))]
     Ambiguous {

@@ -117,11 +117,14 @@ impl Mirror {
     /// or what git makes of it (`main~2`).
     ///
     /// # Errors
-    /// [`GitError::UnknownRevision`] with the nearest name, [`GitError::Ambiguous`].
+    /// [`GitError::UnknownRevision`] with the nearest name, [`GitError::Ambiguous`], [`GitError::NoCommit`].
     pub fn resolve(&self, revision: &str) -> Result<CommitFacts, GitError> {
         let revision = revision.trim();
         let references = facts::references(&self.place)?;
         let unknown = || {
+            if references.is_empty() {
+                return GitError::NoCommit;
+            }
             let names = references.iter().map(|reference| reference.short.as_str());
             GitError::UnknownRevision {
                 revision: super::command::harmless(revision.as_bytes()),

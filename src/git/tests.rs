@@ -114,7 +114,7 @@ fn an_empty_repository_is_empty() {
     assert_eq!(mirror.update().unwrap().head, None);
     assert!(mirror.log(10).unwrap().is_empty());
     assert_eq!(mirror.tip("main").unwrap(), None);
-    assert!(matches!(mirror.resolve("HEAD"), Err(GitError::UnknownRevision { .. })));
+    assert!(matches!(mirror.resolve("HEAD"), Err(GitError::NoCommit)));
     let first = bench.commit("First");
     assert_eq!(mirror.update().unwrap().head, Some(first));
 }

@@ -95,12 +95,10 @@ impl Printer {
                 let text = format!("run {run} is cancelled by {}; it stops {how}", envelope.actor);
                 vec![self.line(at, Mark::Stopped, &text)]
             }
-            Event::RunReopened { run } => {
-                vec![self.line(
-                    at,
-                    Mark::Running,
-                    &format!("run {run} goes on (asked by {})", envelope.actor),
-                )]
+            Event::StepRetried { run, step } => {
+                let text =
+                    format!("run {run} goes on: {step} is to be tried again (asked by {})", envelope.actor);
+                vec![self.line(at, Mark::Waiting, &text)]
             }
             Event::RunFinished { run, end } => vec![self.finished(at, *run, *end)],
             // A new engine found it and looks after it: nothing was started twice.

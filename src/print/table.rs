@@ -38,11 +38,14 @@ pub fn history(style: &Style, runs: &[RunSummary]) -> Vec<String> {
 #[must_use]
 pub fn status(style: &Style, state: &State, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
+    if let Some(why) = state.branch_trouble() {
+        lines.push(format!("{} {}", style.glyph(Mark::Warn), style.words(&visible(why))));
+    }
     let open = state.runs.iter().filter(|(_, run)| !matches!(run.phase, RunPhase::Ended(_)));
     for (number, _) in open {
         lines.extend(run(style, state, *number, now));
     }
-    if lines.is_empty() {
+    if !state.runs.values().any(|run| !matches!(run.phase, RunPhase::Ended(_))) {
         lines.push("no run is open".to_owned());
         if let Some(number) = state.runs.keys().next_back() {
             lines.extend(run(style, state, *number, now));
@@ -96,7 +99,10 @@ pub fn run(style: &Style, state: &State, number: RunId, now: Timestamp) -> Vec<S
                 None => reason.clone(),
             },
             StepPhase::Skipped { why } => why.clone(),
-            _ => at.output.facts.join(" · "),
+            _ => {
+                let again = at.earlier.as_ref().map(|why| format!("attempt {}, before: {why}", at.attempt));
+                at.output.facts.iter().cloned().chain(again).collect::<Vec<_>>().join(" · ")
+            }
         };
         let text = format!("{} {word:<13} {took:>7}  {}", pad(&step.id.0, widest), visible(&why));
         lines.push(format!("  {} {}", style.glyph(mark), style.words(text.trim_end())));

@@ -131,6 +131,7 @@ async fn launch(files: &Files, program: &Path) -> Result<()> {
     // Not in a process group of its own: the leader of a group cannot begin a session, and that is what the worker
     // does first.
     let mut worker = tokio::process::Command::new(program)
+        .arg0("towpath")
         .arg("step-worker")
         .arg(&files.0)
         .current_dir(&files.0)

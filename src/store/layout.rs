@@ -11,6 +11,9 @@ pub const STATE_VARIABLE: &str = "TOWPATH_STATE_DIR";
 /// Overrides the cache directory.
 pub const CACHE_VARIABLE: &str = "TOWPATH_CACHE_DIR";
 
+/// The longest path of a socket, in bytes: `sun_path` has 108 with its closing zero (unix(7)).
+const SOCKET_PATH: usize = 107;
+
 /// The paths of one project on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -28,7 +31,8 @@ impl Layout {
     /// The layout for a repository, from the user's directories.
     ///
     /// # Errors
-    /// When neither a home directory nor the override variables say where state may lie.
+    /// When neither a home directory nor the override variables say where state may lie, or the place is too deep
+    /// for a socket.
     pub fn of(repository: &Path, root: &str) -> anyhow::Result<Self> {
         let directories = directories::ProjectDirs::from("", "", "towpath");
         let base = match (std::env::var_os(STATE_VARIABLE), &directories) {
@@ -40,6 +44,8 @@ impl Layout {
                 "there is no home directory to keep state in; set {STATE_VARIABLE} to a directory of yours"
             ),
         };
+        // The engine does not run where its viewer does.
+        let base = std::path::absolute(&base).unwrap_or(base);
         let cache = match (std::env::var_os(CACHE_VARIABLE), &directories) {
             (Some(path), _) => PathBuf::from(path),
             // PostgreSQL refuses to run as root, so root's tools must be readable by the user it is dropped to.
@@ -48,12 +54,17 @@ impl Layout {
             (None, None) => base.join("cache"),
         };
         let name = hash_of(&(repository.to_string_lossy(), root));
-        Ok(Self {
-            repository: repository.to_owned(),
-            root: root.to_owned(),
-            state: base.join(&name[..16]),
-            cache,
-        })
+        let cache = std::path::absolute(&cache).unwrap_or(cache);
+        let (repository, root) = (repository.to_owned(), root.to_owned());
+        let layout = Self { repository, root, state: base.join(&name[..16]), cache };
+        let length = layout.socket().as_os_str().len();
+        anyhow::ensure!(
+            length <= SOCKET_PATH,
+            "the engine's socket would be {}, {length} bytes long, and the system allows {SOCKET_PATH}; set \
+             {STATE_VARIABLE} to a directory with a shorter path",
+            layout.socket().display()
+        );
+        Ok(layout)
     }
 
     /// The engine's socket.

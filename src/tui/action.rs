@@ -2,8 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::model::{Dialog, Focus, Link, Model};
-use crate::domain::state::{RunPhase, StepPhase};
+use super::model::{Dialog, Focus, Model};
 
 /// What a key means in the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +55,8 @@ pub enum Action {
     Follow,
     /// Fold long lines.
     Wrap,
+    /// Give the log the whole width.
+    Zoom,
     /// Show when each line was written.
     Times,
     /// Copy the log's lines in sight.
@@ -221,6 +222,7 @@ pub const ACTIONS: &[Entry] = &[
         true,
     ),
     entry(Action::Wrap, &[key('w')], BOTH, "wrap", "Fold the log's long lines, or cut them.", true),
+    entry(Action::Zoom, &[key('z')], BOTH, "zoom", "Give the log the whole width, or only its part.", true),
     entry(Action::Times, &[key('t')], BOTH, "times", "Show when each line of the log was written.", true),
     entry(Action::Copy, &[key('y')], LOG, "copy", "Copy the log's lines in sight to the clipboard.", true),
     entry(
@@ -323,88 +325,6 @@ impl Action {
             .find(|entry| entry.contexts.contains(&context) && entry.keys.contains(&pressed))
             .map(|entry| entry.action)
     }
-
-    /// Whether it can be done now.
-    ///
-    /// # Errors
-    /// Why not, in a few words.
-    pub fn availability(self, model: &Model) -> Result<(), &'static str> {
-        let need = |holds: bool, reason: &'static str| if holds { Ok(()) } else { Err(reason) };
-        let linked = || need(model.link == Link::Up, "no engine");
-        let step = model.step();
-        match self {
-            Self::NewRun => linked(),
-            Self::StartCommit => {
-                linked()?;
-                need(model.run_id().is_none(), "there are runs: n picks a commit")?;
-                need(model.commits.rows.as_ref().is_some_and(|rows| !rows.is_empty()), "no commits")
-            }
-            Self::Cancel => {
-                linked()?;
-                let (_, run) = model.run().ok_or("no run")?;
-                match run.phase {
-                    RunPhase::Ended(_) => Err("it has ended"),
-                    RunPhase::Cancelling { now: true } => Err("it is stopping"),
-                    _ => Ok(()),
-                }
-            }
-            Self::Retry => {
-                linked()?;
-                let (_, at) = step.ok_or("no step")?;
-                match at.phase {
-                    StepPhase::Failed { .. } | StepPhase::Inconclusive { .. } | StepPhase::Cancelled => {
-                        Ok(())
-                    }
-                    StepPhase::Running | StepPhase::Observing => Err("it runs"),
-                    StepPhase::Waiting => Err("it has not run"),
-                    StepPhase::Passed => Err("it passed"),
-                    StepPhase::Skipped { .. } => Err("it is skipped"),
-                }
-            }
-            Self::Shell => {
-                let (_, at) = step.ok_or("no step")?;
-                need(
-                    matches!(at.phase, StepPhase::Failed { .. } | StepPhase::Inconclusive { .. }),
-                    "it did not fail",
-                )?;
-                need(at.output.kept.is_some(), "nothing was kept")
-            }
-            Self::Acknowledge => {
-                linked()?;
-                let (_, at) = step.ok_or("no step")?;
-                need(matches!(at.phase, StepPhase::Inconclusive { .. }), "not inconclusive")?;
-                need(at.acknowledged.is_none(), "it was acknowledged")
-            }
-            Self::OpenLog => {
-                step.ok_or("no step")?;
-                need(model.attempt().is_some() || model.has_card(), "it has not run")
-            }
-            Self::Search | Self::Follow | Self::Wrap | Self::Times | Self::Copy => {
-                need(model.attempt().is_some(), "no log yet")
-            }
-            Self::NextHit | Self::PreviousHit => {
-                let hits = model.log.hits.as_ref().ok_or("nothing is searched for")?;
-                need(!hits.lines.is_empty(), "not found")
-            }
-            Self::Findings => need(!model.findings().is_empty(), "none"),
-            Self::Runs => need(!model.state.runs.is_empty(), "no run yet"),
-            Self::OlderRun => {
-                let here = model.run_id().ok_or("no run yet")?;
-                need(model.state.runs.range(..here).next().is_some(), "the first")
-            }
-            Self::NewerRun => {
-                let here = model.run_id().ok_or("no run yet")?;
-                need(model.state.runs.range(here..).nth(1).is_some(), "the newest")
-            }
-            Self::Live => need(model.chosen_run.is_some() || model.chosen_step.is_some(), "it does already"),
-            Self::Back => {
-                need(model.focus != Focus::Steps || model.log.hits.is_some(), "nothing to go back from")
-            }
-            Self::Reconnect => need(model.link != Link::Up, "the engine is here"),
-            Self::Up | Self::Down | Self::PageUp | Self::PageDown | Self::First | Self::Last => Ok(()),
-            Self::Help | Self::Palette | Self::Redraw | Self::Suspend | Self::Quit => Ok(()),
-        }
-    }
 }
 
 impl Key {
@@ -433,19 +353,6 @@ impl Key {
     }
 }
 
-/// One key of the footer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FooterKey {
-    /// What it does.
-    pub action: Action,
-    /// The key.
-    pub key: String,
-    /// Its name here.
-    pub name: String,
-    /// Why it can't be done now.
-    pub reason: Option<&'static str>,
-}
-
 /// The context that has the keys.
 #[must_use]
 pub const fn context(model: &Model) -> Context {
@@ -453,43 +360,6 @@ pub const fn context(model: &Model) -> Context {
         Focus::Steps | Focus::Detail => Context::Steps,
         Focus::Log => Context::Log,
     }
-}
-
-/// The footer's keys. What concerns the part without the keys is left to `?`.
-#[must_use]
-pub fn footer(model: &Model) -> Vec<FooterKey> {
-    let here = context(model);
-    let nothing = model.run_id().is_none();
-    ACTIONS
-        .iter()
-        .filter(|entry| entry.footer && entry.contexts.contains(&here))
-        .filter(|entry| match (here, entry.action) {
-            (Context::Steps, Action::Back) => model.focus == Focus::Detail,
-            (Context::Steps, Action::Follow | Action::Wrap | Action::Times | Action::Search) => false,
-            (Context::Steps, Action::Runs) => !nothing,
-            (Context::Steps, Action::StartCommit) => nothing,
-            (Context::Log, Action::Runs | Action::Findings) => false,
-            (Context::Log, Action::Acknowledge | Action::Cancel) => false,
-            (_, Action::OpenLog | Action::Findings) => !nothing,
-            (_, Action::Cancel | Action::Retry | Action::Shell | Action::Acknowledge) => !nothing,
-            _ => true,
-        })
-        .map(|entry| {
-            let name = match entry.action {
-                Action::Up if nothing => "commit",
-                Action::Up if here == Context::Log => "scroll",
-                Action::Quit if model.moves() && model.link == Link::Up => "quit: the run goes on",
-                _ => entry.name,
-            };
-            let key = match entry.action {
-                Action::Up => "↑↓".to_owned(),
-                Action::StartCommit => "⏎".to_owned(),
-                _ => entry.keys.first().map(Key::label).unwrap_or_default(),
-            };
-            let reason = entry.action.availability(model).err();
-            FooterKey { action: entry.action, key, name: name.to_owned(), reason }
-        })
-        .collect()
 }
 
 /// Whether a dialog has a text field, so that letters are text.
@@ -542,10 +412,10 @@ mod tests {
                 Action::Retry | Action::Shell | Action::Acknowledge | Action::Findings | Action::Search => 1,
                 Action::NextHit | Action::PreviousHit | Action::Follow | Action::Wrap | Action::Times => 1,
                 Action::Copy | Action::Help | Action::Palette | Action::Reconnect | Action::Redraw => 1,
-                Action::Suspend | Action::Quit => 1,
+                Action::Suspend | Action::Quit | Action::Zoom => 1,
             }
         };
-        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 32);
+        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 33);
         for entry in ACTIONS {
             assert_eq!(ACTIONS.iter().filter(|other| other.action == entry.action).count(), 1);
         }

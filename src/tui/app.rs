@@ -12,7 +12,7 @@ use crossterm::event::Event;
 use jiff::tz::TimeZone;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid, getppid, getsid};
-use tokio::process::{Child, Command as Process};
+use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -20,6 +20,7 @@ use super::connection::{self, Engine};
 use super::follow::Following;
 use super::input::{Input, Reading};
 use super::model::{Asked, Model, Msg, Request};
+use super::shell;
 use super::terminal::{Bell, Screen};
 use super::theme::Theme;
 use super::update;
@@ -224,8 +225,8 @@ impl App {
                     following.search(query);
                 }
             }
-            Request::OpenShell { kept, title } => {
-                if let Err(error) = self.open_shell(&kept, &title) {
+            Request::OpenShell { kept, title, hint } => {
+                if let Err(error) = self.open_shell(&kept, &title, &hint) {
                     let trouble = Some(format!("There is no shell: {error:#}."));
                     Box::pin(self.take(Msg::ShellEnded { trouble })).await;
                 }
@@ -258,7 +259,7 @@ impl App {
     }
 
     /// Hands the terminal over. The console takes messages in meanwhile, and draws nothing.
-    fn open_shell(&mut self, kept: &Kept, title: &str) -> anyhow::Result<()> {
+    fn open_shell(&mut self, kept: &Kept, title: &str, hint: &str) -> anyhow::Result<()> {
         use std::io::Write as _;
         let directory = std::path::Path::new(&kept.directory);
         anyhow::ensure!(directory.is_dir(), "{} is not there any more", kept.directory);
@@ -267,16 +268,10 @@ impl App {
         self.screen.step_aside();
         let mut out = io::stdout();
         let _ = writeln!(out, "towpath: {title}, in {}; `exit` brings the console back.", kept.directory);
-        let mut process = Process::new(&shell);
-        process.current_dir(directory).env_clear();
-        // What a shell needs of the terminal and of the person; the step's own environment wins.
-        for name in ["TERM", "COLORTERM", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "EDITOR"] {
-            if let Some(value) = std::env::var_os(name) {
-                process.env(name, value);
-            }
+        if !hint.is_empty() {
+            let _ = writeln!(out, "{hint}");
         }
-        process.envs(&kept.env).env("TOWPATH_SHELL", title);
-        match process.spawn() {
+        match shell::command(&shell, kept, title).spawn() {
             Ok(child) => {
                 self.shell = Some(child);
                 Ok(())

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::action::{ACTIONS, Entry};
+use super::action::{ACTIONS, Action, Entry};
 use super::fuzzy;
 use super::model::{Dialog, Model, Request};
 use super::update::{perform, show_run};
@@ -22,7 +22,20 @@ pub(crate) fn palette<'a>(query: &str) -> Vec<&'a Entry> {
             found.push(entry);
         }
     }
+    // Nobody looks for the arrows' names first.
+    found.sort_by_key(|entry| {
+        use Action::{Down, First, Last, PageDown, PageUp, Up};
+        word.is_empty() && matches!(entry.action, Up | Down | PageUp | PageDown | First | Last)
+    });
     found
+}
+
+/// The commits of the list that is open: the picker's, else the page's.
+pub(crate) fn listed(model: &Model) -> Vec<&CommitRow> {
+    match &model.dialog {
+        Some(Dialog::Picker { field }) => picker(model, field.text()),
+        _ => model.commits.rows.iter().flatten().collect(),
+    }
 }
 
 /// The commits that the picker shows.

@@ -2,13 +2,14 @@
 
 use ratatui::layout::Rect;
 
-use super::action::{Action, FooterKey, footer};
+use super::action::Action;
 use super::model::{Focus, Model};
+use super::offered::{FooterKey, footer};
 use crate::domain::ids::RunId;
 use crate::text::width::width;
 
 /// From this many columns on, steps and log stand beside each other.
-const WIDE: u16 = 100;
+pub(crate) const WIDE: u16 = 100;
 
 /// How much fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(crate) fn regions(model: &Model) -> Regions {
     let body = line(2, rows.saturating_sub(3 + footer_rows));
     let (left, right) = if model.run_id().is_none() {
         (body, none)
-    } else if columns >= WIDE {
+    } else if is_wide(model) {
         let share = (u32::from(columns) * 3 / 5).clamp(60, 96);
         let split = u16::try_from(share).unwrap_or(60);
         (Rect { width: split, ..body }, Rect { x: split, width: columns - split, ..body })
@@ -80,8 +81,13 @@ pub(crate) fn regions(model: &Model) -> Regions {
 }
 
 /// Whether steps and log stand beside each other.
-pub(crate) const fn is_wide(model: &Model) -> bool {
-    model.size.0 >= WIDE
+pub(crate) fn is_wide(model: &Model) -> bool {
+    model.size.0 >= WIDE && !is_zoomed(model)
+}
+
+/// Whether the log has the whole width of a terminal in which it would stand beside the steps.
+pub(crate) fn is_zoomed(model: &Model) -> bool {
+    model.zoom && model.size.0 >= WIDE && model.focus == Focus::Log
 }
 
 /// What is inside a panel's lines and its margin.
@@ -205,7 +211,7 @@ pub(crate) const fn first_shown(count: usize, selected: usize, height: usize) ->
 /// How many lines of the steps' panel are for steps; the others say what the run comes to.
 pub(crate) fn step_lines(model: &Model, height: u16) -> u16 {
     let steps = u16::try_from(model.steps().len()).unwrap_or(u16::MAX);
-    let foot = u16::try_from(super::view::steps::foot(model).len()).unwrap_or(0);
+    let foot = u16::try_from(super::view::foot::foot(model, usize::MAX).len()).unwrap_or(0);
     // A blank line between, where there is room.
     let gap = u16::from(steps.saturating_add(foot) < height && foot > 0);
     height.saturating_sub(foot + gap).max(1).min(steps.max(1))

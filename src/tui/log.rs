@@ -140,16 +140,29 @@ impl LogView {
     /// Moves by lines; down to the end starts following. `page` is the height of the pane.
     pub fn scroll(&mut self, by: i64, page: u64) {
         let last = self.total.saturating_sub(1);
-        let top = page.saturating_sub(1).min(last);
-        let target = self.bottom().saturating_add_signed(by).clamp(top, last);
+        let target = self.bottom().saturating_add_signed(by).clamp(self.lowest(page), last);
         self.follow = target >= last && (by > 0 || self.follow);
         self.bottom = target;
     }
 
-    /// Goes to a line, so that it stands in the middle.
+    /// The first line that may stand at the bottom. Folded lines are higher than one row: then it is the first of
+    /// all, and what is drawn says how far that is too far ([`Self::not_above`]).
+    fn lowest(&self, page: u64) -> u64 {
+        if self.wrap { 0 } else { page.saturating_sub(1).min(self.total.saturating_sub(1)) }
+    }
+
+    /// Keeps the pane full: `line` is the first that fills it down from the log's first line.
+    pub fn not_above(&mut self, line: u64) {
+        if !self.follow {
+            self.bottom = self.bottom.max(line.min(self.total.saturating_sub(1)));
+        }
+    }
+
+    /// Goes to a line, so that it stands in the middle; at the bottom where lines are folded, which is always seen.
     pub fn show(&mut self, line: u64, page: u64) {
         let last = self.total.saturating_sub(1);
-        self.bottom = (line + page / 2).clamp(page.saturating_sub(1).min(last), last);
+        let below = if self.wrap { 0 } else { page / 2 };
+        self.bottom = (line + below).clamp(self.lowest(page), last);
         self.follow = false;
     }
 
@@ -179,8 +192,8 @@ impl LogView {
         };
         hits.here = Some(next);
         let line = hits.lines.get(next).copied().unwrap_or(0);
-        // A hit in sight does not move the page.
-        if line < top || line > bottom {
+        // A hit in sight does not move the page; of folded lines nobody counts here how many are.
+        if line < top || line > bottom || self.wrap {
             self.show(line, page);
         } else {
             self.bottom = bottom;

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod app;
+mod available;
 mod connection;
 mod dialog;
 pub mod field;
@@ -14,10 +15,15 @@ mod input;
 mod layout;
 pub mod log;
 mod measure;
+pub mod message;
 pub mod model;
+mod mouse;
+mod offered;
 pub mod schedule;
+mod shell;
 mod terminal;
 pub mod theme;
+mod told;
 mod update;
 mod view;
 

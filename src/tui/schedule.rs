@@ -32,6 +32,9 @@ pub struct Schedule {
     pub left: Option<u64>,
 }
 
+/// A pause of this length, milliseconds, is a person's: the engine has none between steps.
+const IDLE: u64 = 5_000;
+
 /// The schedule of a run at a moment. Steps that wait are placed by their usual duration, `jobs` at once.
 #[must_use]
 pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
@@ -110,8 +113,12 @@ pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
         }
     }
 
+    let left = {
+        let end = spans.values().map(|span| span.to).max().unwrap_or(0);
+        (open && known && !spans.is_empty()).then(|| end.saturating_sub(elapsed))
+    };
+    let elapsed = without_idle(&mut spans, elapsed);
     let end = spans.values().map(|span| span.to).max().unwrap_or(0);
-    let left = (open && known && !spans.is_empty()).then(|| end.saturating_sub(elapsed));
     let mut critical = BTreeSet::new();
     let mut at = spans.iter().max_by_key(|(_, span)| span.to).map(|(id, _)| id.clone());
     while let Some(id) = at {
@@ -127,9 +134,50 @@ pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
     Schedule { spans, length: end.max(if open { elapsed } else { 0 }).max(1), critical, left }
 }
 
+/// Takes out of the axis what passed while nothing was done: between a failure and its retry may lie a night, and
+/// the bars of both would vanish beside it. Returns where `now` is then.
+fn without_idle(spans: &mut BTreeMap<StepId, Span>, now: u64) -> u64 {
+    let mut busy: Vec<(u64, u64)> =
+        spans.values().filter(|span| span.begun).map(|span| (span.from, span.now)).collect();
+    busy.push((now, now));
+    busy.sort_unstable();
+    let mut idle = Vec::new();
+    let mut until = 0;
+    for (from, to) in busy {
+        if from > until + IDLE {
+            idle.push((until, from));
+        }
+        until = until.max(to);
+    }
+    // An end in the middle of idle time is only foretold, and then begins after it.
+    let place = |at: u64| {
+        at - idle.iter().map(|(from, to)| (*to).min(at).saturating_sub((*from).min(at))).sum::<u64>()
+    };
+    for span in spans.values_mut() {
+        (span.from, span.now, span.to) = (place(span.from), place(span.now), place(span.to));
+    }
+    place(now)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_night_between_failure_and_retry_is_no_part_of_the_axis() {
+        let night = 10 * 3_600_000;
+        let span = |from, now, to, begun| Span { from, now, to, begun };
+        let mut spans = BTreeMap::from([
+            ("install".into(), span(0, 1_000, 1_000, true)),
+            ("test".into(), span(night, night + 4_000, night + 9_000, true)),
+            ("check".into(), span(1_500, 3_000, 3_000, true)),
+            ("drift".into(), span(night + 4_000, night + 4_000, night + 6_000, false)),
+        ]);
+        assert_eq!(without_idle(&mut spans, night + 4_000), 7_000);
+        assert_eq!(spans[&StepId::from("check")], span(1_500, 3_000, 3_000, true));
+        assert_eq!(spans[&StepId::from("test")], span(3_000, 7_000, 12_000, true));
+        assert_eq!(spans[&StepId::from("drift")], span(7_000, 7_000, 9_000, false));
+    }
 
     #[test]
     fn a_run_that_is_not_known_has_an_empty_axis() {

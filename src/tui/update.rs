@@ -1,25 +1,19 @@
 //! What a message changes, and what it wants done outside. No IO.
 
-use crossterm::event::{
-    KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
-};
-use ratatui::layout::{Position, Rect};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::action::{self, Action, Context};
-use super::dialog;
 use super::field::Field;
 use super::layout::{self, Shape};
 use super::log::{Hits, WINDOW};
-use super::model::{Asked, COMMITS, Commits, Dialog, Focus, Link, Model, Msg, News, Request, Tone};
+use super::model::{COMMITS, Dialog, Focus, Link, Model, Msg, News, Request, Tone};
+use super::{dialog, mouse, told};
 use crate::domain::command::Command;
-use crate::domain::event::Event;
 use crate::domain::ids::RunId;
-use crate::domain::query::{Answer, Query};
+use crate::domain::plan::{Step, Work};
+use crate::domain::project::Service;
+use crate::domain::query::Query;
 use crate::text::width::plain;
-use crate::wire::protocol::{FromEngine, Reply};
-
-/// How many lines the wheel scrolls.
-const WHEEL: i64 = 3;
 
 /// Takes a message in.
 #[must_use]
@@ -28,12 +22,19 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Request> {
     match msg {
         Msg::Tick(now) => model.now = now,
         Msg::Key(event) => key(model, event, &mut requests),
-        Msg::Mouse(event) => mouse(model, event, &mut requests),
+        Msg::Mouse(event) => mouse::mouse(model, event, &mut requests),
         Msg::Paste(text) => paste(model, &text, &mut requests),
         Msg::Resize(columns, rows) => model.size = (columns, rows),
-        Msg::Focus(attention) => model.attention = attention,
-        Msg::Pushed(pushed) => push(model, *pushed, &mut requests),
-        Msg::Answered { request, reply } => answer(model, *request, reply, &mut requests),
+        Msg::Focus(attention) => {
+            model.attention = attention;
+            // Whoever comes back from committing something looks for it in the list.
+            let listed = model.run_id().is_none() || matches!(model.dialog, Some(Dialog::Picker { .. }));
+            if attention && listed && model.link == Link::Up {
+                requests.push(Request::Ask(Query::Commits { limit: COMMITS }));
+            }
+        }
+        Msg::Pushed(pushed) => told::push(model, *pushed, &mut requests),
+        Msg::Answered { request, reply } => told::answer(model, *request, reply, &mut requests),
         Msg::LogLines { key, first, lines, total } => {
             if model.log.key.as_ref() == Some(&key) {
                 model.log.take(first, lines, total);
@@ -87,6 +88,12 @@ fn look_at_log(model: &mut Model, requests: &mut Vec<Request>) {
         model.log.open = open;
         requests.push(Request::FollowLog { key: wanted, open });
     }
+    // Only near the log's beginning there is something to count.
+    if model.log.bottom() <= layout::log_page(model)
+        && let Some(line) = super::view::log::first_page(model)
+    {
+        model.log.not_above(line);
+    }
     if model.log.key.is_some()
         && let Some(from) = model.log.missing(layout::log_page(model))
         // Once: what a full log left out does not come by asking again.
@@ -94,105 +101,6 @@ fn look_at_log(model: &mut Model, requests: &mut Vec<Request>) {
     {
         model.log.asked = Some(from);
         requests.push(Request::ReadLog { from, count: WINDOW });
-    }
-}
-
-fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Request>) {
-    model.heard = model.now;
-    match pushed {
-        FromEngine::Snapshot { state } => {
-            model.state = *state;
-            model.link = Link::Up;
-            if !model.log.read {
-                // It may have been asked for while there was no engine to say where it is.
-                model.log.key = None;
-            }
-            if model.run_id().is_none() || model.commits.rows.is_some() {
-                requests.push(Request::Ask(Query::Commits { limit: COMMITS }));
-            }
-        }
-        FromEngine::Happened { envelope } => {
-            if envelope.seq <= model.state.seq {
-                return;
-            }
-            model.state.apply(&envelope);
-            let over = matches!(envelope.event, Event::RunFinished { .. } | Event::RunHeld { .. });
-            // What a key led to is old news once the run has come further.
-            let further = over || matches!(envelope.event, Event::StepFinished { .. });
-            if further && model.news.as_ref().is_some_and(|news| news.tone == Tone::Done) {
-                model.news = None;
-            }
-            if over && !model.attention {
-                requests.push(Request::Bell);
-            }
-            if over && matches!(model.dialog, Some(Dialog::Picker { .. })) {
-                requests.push(Request::Ask(Query::Commits { limit: COMMITS }));
-            }
-        }
-        FromEngine::Present { viewers } => model.viewers = viewers,
-        // A farewell comes again as the reason of the lost connection, and goes with it.
-        FromEngine::Bye { .. } | FromEngine::Welcome { .. } | FromEngine::Reply { .. } => {}
-    }
-}
-
-fn answer(model: &mut Model, request: Asked, reply: Reply, requests: &mut Vec<Request>) {
-    let trouble = |text: String| Some(News { tone: Tone::Trouble, text });
-    match (request, reply) {
-        (Asked::Command(command), Reply::Done { rows }) => {
-            let queued = rows.iter().find_map(|row| match &row.event {
-                Event::RunQueued { run, .. } => Some(*run),
-                _ => None,
-            });
-            if let Some(run) = queued {
-                show_run(model, Some(run));
-            }
-            model.news = Some(News { tone: Tone::Done, text: done(&command, queued) });
-        }
-        (Asked::Command(_), Reply::Refused { refusal }) => {
-            let text = if refusal.hint.is_empty() {
-                refusal.message
-            } else {
-                format!("{} {}", refusal.message, refusal.hint)
-            };
-            model.news = trouble(text);
-        }
-        (Asked::Query(Query::Commits { .. }), Reply::Answer { answer }) => {
-            if let Answer::Commits { commits } = *answer {
-                // The selection stays on its commit while new ones come in above.
-                model.commits = Commits { rows: Some(commits), trouble: None, at: model.commits.at };
-            }
-        }
-        (Asked::Query(Query::Commits { .. }), Reply::Failed { message }) => {
-            model.commits.trouble = Some(message);
-        }
-        (Asked::Query(Query::Resolve { .. }), Reply::Answer { answer }) => {
-            if let Answer::Resolved { commit } = *answer {
-                requests.push(Request::Send(Command::StartRun { commit, until: None }));
-            }
-        }
-        (_, Reply::Failed { message }) => model.news = trouble(message),
-        (Asked::Query(_), Reply::Refused { refusal }) => model.news = trouble(refusal.message),
-        (Asked::Command(_), Reply::Answer { .. }) | (Asked::Query(_), _) => {}
-    }
-}
-
-fn done(command: &Command, queued: Option<RunId>) -> String {
-    match command {
-        Command::StartRun { commit, .. } => match queued {
-            Some(run) => format!("Run {run} walks {}.", commit.id.short()),
-            None => format!("A run was asked for {}.", commit.id.short()),
-        },
-        Command::CancelRun { run, now: false } => {
-            format!("Run {run} stops when its running steps have ended.")
-        }
-        Command::CancelRun { run, now: true } => format!("Run {run} is being stopped."),
-        Command::RetryStep { run, step } => format!("{step} of run {run} is tried again."),
-        Command::Acknowledge { run, step, .. } => format!("{step} of run {run} is acknowledged."),
-        Command::Promote(_)
-        | Command::Rollback(_)
-        | Command::Go { .. }
-        | Command::Hold { .. }
-        | Command::Back { .. } => "Done.".to_owned(),
     }
 }
 
@@ -273,11 +181,15 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
                 model.log.hits = None;
                 requests.push(Request::SearchLog { query: String::new() });
             }
+            Focus::Log if layout::is_zoomed(model) => {
+                model.zoom = false;
+                model.focus = Focus::Steps;
+            }
             Focus::Log if !layout::is_wide(model) && model.has_card() => model.focus = Focus::Detail,
             Focus::Log | Focus::Detail | Focus::Steps => model.focus = Focus::Steps,
         },
         Action::NewRun => {
-            model.commits.at = 0;
+            (model.commits.at, model.commits.opened) = (0, true);
             model.dialog = Some(Dialog::Picker { field: Field::new() });
             requests.push(Request::Ask(Query::Commits { limit: COMMITS }));
         }
@@ -309,7 +221,8 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
         Action::Shell => {
             if let (Some(run), Some((step, Some(kept)))) = (run, step) {
                 model.shell = true;
-                requests.push(Request::OpenShell { kept, title: format!("run {run} {step}") });
+                let hint = model.step().map(|(step, _)| shell_hint(step)).unwrap_or_default();
+                requests.push(Request::OpenShell { kept, title: format!("run {run} {step}"), hint });
             }
         }
         Action::Acknowledge => {
@@ -330,6 +243,10 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
             model.log.bottom = model.log.total.saturating_sub(1);
         }
         Action::Wrap => model.log.wrap = !model.log.wrap,
+        Action::Zoom => {
+            model.zoom = !layout::is_zoomed(model);
+            model.focus = Focus::Log;
+        }
         Action::Times => model.log.times = !model.log.times,
         Action::Copy => {
             let bottom = model.log.bottom();
@@ -351,7 +268,26 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
     }
 }
 
-fn move_step(model: &mut Model, by: isize) {
+/// What a person wants to know in the shell of a step: the command to try, and what is gone.
+fn shell_hint(step: &Step) -> String {
+    let (ran, setting) = match &step.work {
+        Work::Exec(exec) => (exec.run.as_str(), Some(&exec.setting)),
+        Work::MigrateEmpty(exec) => (exec.run.as_str(), Some(&exec.setting)),
+        Work::Install(setting) | Work::Inspect(setting) => ("", Some(setting)),
+        Work::Build(build) => ("", Some(&build.setting)),
+        _ => ("", None),
+    };
+    let mut lines = Vec::new();
+    if !ran.is_empty() {
+        lines.push(format!("the step ran: {ran}"));
+    }
+    if setting.is_some_and(|setting| setting.services.contains(&Service::Postgres)) {
+        lines.push("its throw-away PostgreSQL is gone; DATABASE_URL still names it.".to_owned());
+    }
+    lines.join("\n")
+}
+
+pub(super) fn move_step(model: &mut Model, by: isize) {
     if model.run_id().is_none() {
         let last = model.commits.rows.as_ref().map_or(0, Vec::len).saturating_sub(1);
         model.commits.at = model.commits.at.saturating_add_signed(by).min(last);
@@ -406,84 +342,5 @@ fn paste(model: &mut Model, text: &str, requests: &mut Vec<Request>) {
     } else if let Some(field) = model.log.typing.as_mut() {
         field.paste(text);
         search(model, requests);
-    }
-}
-
-fn mouse(model: &mut Model, event: MouseEvent, requests: &mut Vec<Request>) {
-    if model.shell {
-        return;
-    }
-    let at = Position::new(event.column, event.row);
-    let regions = layout::regions(model);
-    let wheel = match event.kind {
-        MouseEventKind::ScrollUp => -WHEEL,
-        MouseEventKind::ScrollDown => WHEEL,
-        MouseEventKind::Down(MouseButton::Left) => 0,
-        _ => return,
-    };
-    if model.dialog.is_some() {
-        if wheel != 0 {
-            dialog::step(model, if wheel > 0 { 1 } else { -1 });
-        }
-        return;
-    }
-    if wheel != 0 {
-        if regions.right.contains(at) {
-            let page = layout::log_page(model);
-            model.log.scroll(wheel, page);
-        } else if regions.left.contains(at) {
-            move_step(model, if wheel > 0 { 1 } else { -1 });
-        }
-        return;
-    }
-    model.news = None;
-    if regions.footer.contains(at) {
-        let pressed = layout::footer_keys(model, regions.footer).into_iter().find(|key| {
-            Rect::new(regions.footer.x + key.x, regions.footer.y + key.y, key.width, 1).contains(at)
-        });
-        if let Some(key) = pressed {
-            perform(model, key.item.action, requests);
-        }
-    } else if regions.runs.contains(at) {
-        let columns = super::view::header::chip_room(model);
-        let start = super::view::header::CHIPS_FROM;
-        let pressed = layout::chips(model, columns)
-            .into_iter()
-            .find(|(_, x, wide)| (start + x..start + x + wide).contains(&at.x));
-        if let Some((run, ..)) = pressed {
-            show_run(model, Some(run));
-        }
-    } else if regions.left.contains(at) {
-        click_left(model, layout::inside(regions.left), at);
-    } else if regions.right.contains(at) && layout::is_wide(model) && model.attempt().is_some() {
-        model.focus = Focus::Log;
-    }
-}
-
-fn click_left(model: &mut Model, inside: Rect, at: Position) {
-    if at.y < inside.y {
-        return;
-    }
-    let line = usize::from(at.y - inside.y);
-    if model.run_id().is_none() {
-        let rows = model.commits.rows.as_ref().map_or(0, Vec::len);
-        let height = usize::from(inside.height.saturating_sub(super::view::commits::HEAD));
-        let Some(line) = line.checked_sub(usize::from(super::view::commits::HEAD)) else { return };
-        let index = layout::first_shown(rows, model.commits.at, height) + line;
-        if index < rows && line < height {
-            model.commits.at = index;
-        }
-        return;
-    }
-    let steps = model.steps();
-    let height = usize::from(layout::step_lines(model, inside.height));
-    let selected = model.step().map(|(step, _)| step.id.clone());
-    let here = steps.iter().position(|(step, _)| Some(&step.id) == selected.as_ref()).unwrap_or(0);
-    let index = layout::first_shown(steps.len(), here, height) + line;
-    if line < height
-        && let Some((step, _)) = steps.get(index)
-    {
-        model.chosen_step = Some(step.id.clone());
-        model.focus = Focus::Steps;
     }
 }

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::codec::{FramedRead, LinesCodec};
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use super::protocol::{FromEngine, FromViewer, LONGEST_LINE, PROTOCOL_VERSION, Reply};
 use crate::domain::command::Command;
@@ -81,6 +81,16 @@ pub enum ConnectError {
         /// What happened.
         error: std::io::Error,
     },
+}
+
+impl ConnectError {
+    /// Whether the engine went away while it was talked to (it was killed, or had just ended): asking again finds
+    /// another one, or none.
+    #[must_use]
+    pub fn is_of_a_dying_engine(&self) -> bool {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        matches!(self, Self::Io { error, .. } if matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof))
+    }
 }
 
 /// The connection ended before the answer came.
@@ -270,6 +280,8 @@ async fn greet(socket: &Path, hello: Hello) -> Result<(Welcome, u32, Lines, Owne
             let error = said.err().unwrap_or_else(|| std::io::ErrorKind::UnexpectedEof.into());
             return Err(io_error(socket, error));
         }
+        // As it is: its kind tells an engine that dies from one that is none.
+        Ok(Some(Err(LinesCodecError::Io(error)))) => return Err(io_error(socket, error)),
         Ok(Some(Err(error))) => return Err(io_error(socket, std::io::Error::other(error))),
         Ok(Some(Ok(line))) => line,
     };

@@ -156,17 +156,22 @@ impl Connection {
         let (attachments, attached) = mpsc::channel(1);
         let writer = Writer { id: self.id, engine: self.engine.clone(), stall: self.limits.stall };
         let mut writer = tokio::spawn(writer.write(write, queue, attached));
+        // A handle that has said how its task ended must not be asked again.
+        let mut written = false;
         let farewell = tokio::select! {
             reason = self.read(lines, &guest, &outgoing, &attachments) => reason,
             // The viewer cannot be written to any more, or was said good-bye to: nothing it asks matters.
-            _ = &mut writer => None,
+            _ = &mut writer => {
+                written = true;
+                None
+            }
         };
         if let Some(reason) = farewell {
             let _ = timeout(FAREWELL, outgoing.send(Outgoing::Bye(reason))).await;
         }
         drop((outgoing, attachments));
         let _ = self.engine.send(ToEngine::Detach { id: self.id }).await;
-        if timeout(self.limits.stall, &mut writer).await.is_err() {
+        if !written && timeout(self.limits.stall, &mut writer).await.is_err() {
             writer.abort();
         }
     }

@@ -28,10 +28,11 @@ fn next(state: &State, at: Timestamp) -> Option<Event> {
 /// A queued run of the followed branch gives way to a newer one.
 fn superseded(state: &State) -> Option<Event> {
     let newest = state.runs.iter().rev().find(|(_, run)| run.followed).map(|(number, _)| *number)?;
-    let older = state
-        .runs
-        .iter()
-        .find(|(number, run)| **number < newest && run.followed && run.phase == RunPhase::Queued)?;
+    let older = state.runs.iter().find(|(number, run)| {
+        // One that began and is queued again waits for a person's retry.
+        let never_began = run.phase == RunPhase::Queued && run.started.is_none();
+        **number < newest && run.followed && never_began
+    })?;
     Some(Event::RunSuperseded { run: *older.0, by: newest })
 }
 

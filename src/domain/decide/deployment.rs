@@ -126,8 +126,7 @@ pub(super) fn rollback(draft: &mut Draft, command: Rollback) -> Result<(), Refus
     if state.verdict_between(current.release, to_release) != RollbackVerdict::Safe {
         typed(&name, &confirm)?;
     }
-    begin_rollback(draft, live, target, reason, false);
-    Ok(())
+    begin_rollback(draft, live, target, reason, false)
 }
 
 fn past_target(
@@ -149,27 +148,30 @@ fn past_target(
     )
 }
 
-/// Begins the deployment that takes `of` back to `target`. Nothing happens when either is not known: the callers
-/// have looked.
+/// Begins the deployment that takes `of` back to `target`.
+///
+/// # Errors
+/// A refusal when one of them, its release or the environment is not known (any more).
 fn begin_rollback(
     draft: &mut Draft,
     of: DeploymentId,
     target: DeploymentId,
     reason: String,
     automatic: bool,
-) {
+) -> Result<(), Refusal> {
     let state = &draft.state;
-    let known = |number: &DeploymentId| {
-        let deployment = state.deployments.get(number)?;
-        Some((deployment, state.releases.get(&deployment.release)?))
+    let known = |number: DeploymentId| match state.deployments.get(&number) {
+        Some(deployment) => Ok((deployment, state.release(deployment.release)?)),
+        None => refuse(RefusalKind::Unknown, format!("There is no deployment {number}."), ""),
     };
-    let (Some((from, from_release)), Some((to, to_release))) = (known(&of), known(&target)) else { return };
-    let Ok(environment) = state.environment(&from.environment) else { return };
-    let plan = planner::rollback(environment, (of, from, from_release), (target, to_release));
+    let ((from, _), (to, to_release)) = (known(of)?, known(target)?);
+    let environment = state.environment(&from.environment)?;
+    let plan = planner::rollback(state, environment, (of, from), (target, to_release));
     let way_back = WayBack { target: Some(of), verdict: state.verdict_between(to.release, from.release) };
     let (name, release, lease) = (from.environment.clone(), to.release, from.lease);
     let kind = DeploymentKind::Rollback { of, automatic };
     create(draft, name, kind, plan, release, reason, lease, way_back);
+    Ok(())
 }
 
 fn open(state: &State, number: DeploymentId) -> Result<&Deployment, Refusal> {
@@ -238,20 +240,46 @@ pub(super) fn back(
         return refuse(
             RefusalKind::State,
             format!("Deployment {number} is a rollback itself."),
-            "Go on with it; when it has ended, promote the release that you want.",
+            "Go on with it, or leave it as it is; then promote the release that you want.",
         );
     }
     let Some(target) = deployment.way_back.target else {
         return refuse(
             RefusalKind::Gate,
             format!("There is no way back from {number}: nothing was live before it."),
-            "Go on with it, or promote another release afterwards.",
+            "Go on with it, or leave it as it is; then promote another release.",
         );
     };
     if deployment.way_back.verdict != RollbackVerdict::Safe && has_touched(deployment) {
         typed(&deployment.environment.clone(), confirm)?;
     }
-    begin_rollback(draft, number, target, reason.to_owned(), false);
+    begin_rollback(draft, number, target, reason.to_owned(), false)
+}
+
+/// Ends a held deployment as it is. Without this a first deployment that cannot go on, or a rollback that fails
+/// again and again, would keep its environment from every other release.
+pub(super) fn leave(
+    draft: &mut Draft,
+    number: DeploymentId,
+    confirm: &str,
+    reason: &str,
+) -> Result<(), Refusal> {
+    let deployment = open(&draft.state, number)?;
+    let is_held = matches!(deployment.phase, DeploymentPhase::Held { .. });
+    if !is_held || deployment.steps.values().any(StepState::is_open) {
+        return refuse(
+            RefusalKind::State,
+            format!("Deployment {number} can't be left as it is now: it is not held, or a step still runs."),
+            "Hold it, and wait until its step has ended.",
+        );
+    }
+    typed(&deployment.environment.clone(), confirm)?;
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return refuse(RefusalKind::Confirmation, "Leaving it needs a reason.", "Say why.");
+    }
+    let why = format!("It was left as it is: {reason}");
+    draft.write(Event::DeploymentFinished { deployment: number, ending: Ending::Broken { why } });
     Ok(())
 }
 
@@ -303,7 +331,7 @@ pub(super) fn observed(
         (Some(why), Some(live)) if live.healthy && only_leftovers(&deployment) => {
             Ending::LiveUnverified { why }
         }
-        (Some(why), _) => return take_back_or_hold(draft, number, &deployment, why),
+        (Some(why), _) => return take_back_or_hold(draft, number, &deployment, &why),
     };
     draft.write(Event::DeploymentFinished { deployment: number, ending });
 }
@@ -331,13 +359,16 @@ fn only_leftovers(deployment: &Deployment) -> bool {
     }) && deployment.plan.steps.iter().any(|step| matches!(step.work, Work::Bake { .. }))
 }
 
-fn take_back_or_hold(draft: &mut Draft, number: DeploymentId, deployment: &Deployment, why: String) {
+fn take_back_or_hold(draft: &mut Draft, number: DeploymentId, deployment: &Deployment, why: &str) {
     let is_rollback = matches!(deployment.kind, DeploymentKind::Rollback { .. });
     let reason = match (&deployment.way_back, is_rollback) {
         // It never loops: a rollback that failed calls for a person.
         (_, true) => format!("The rollback failed: {why}"),
         (WayBack { target: Some(target), verdict: RollbackVerdict::Safe }, false) => {
-            return begin_rollback(draft, number, *target, why, true);
+            match begin_rollback(draft, number, *target, why.to_owned(), true) {
+                Ok(()) => return,
+                Err(refusal) => format!("{why} It can't be taken back by itself: {refusal}"),
+            }
         }
         (WayBack { target: None, .. }, false) => format!("{why} There is nothing to go back to."),
         (WayBack { verdict, .. }, false) => {

@@ -19,6 +19,11 @@ pub(super) fn decides(draft: &mut Draft, outcome: Outcome) {
             }
         }
         Outcome::BranchSeen { branch, commit } => branch_seen(draft, branch, commit),
+        Outcome::BranchNotSeen { branch, why } => {
+            if draft.state.unseen.get(&branch) != Some(&why) {
+                draft.write(Event::BranchNotSeen { branch, why });
+            }
+        }
         Outcome::Prepared { run, plan } => prepared(draft, run, plan),
         Outcome::Finished { key, verdict, output } => finished(draft, key, verdict, *output),
         Outcome::Observed { key, found } => observed(draft, key, found),
@@ -32,11 +37,11 @@ pub(super) fn decides(draft: &mut Draft, outcome: Outcome) {
 /// The first sight of a branch is where we come in; every later change is a new commit to walk.
 fn branch_seen(draft: &mut Draft, branch: String, commit: CommitFacts) {
     let before = draft.state.branches.get(&branch);
-    if before == Some(&commit.id) {
+    if before == Some(&commit.id) && !draft.state.unseen.contains_key(&branch) {
         return;
     }
     let has_run = draft.state.runs.values().any(|run| run.commit.id == commit.id);
-    let is_new = before.is_some() && !has_run;
+    let is_new = before.is_some_and(|before| before != &commit.id) && !has_run;
     draft.write(Event::BranchSeen { branch, commit: commit.clone() });
     if is_new {
         run::queue(draft, commit, None, true);

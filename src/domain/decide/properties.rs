@@ -31,6 +31,7 @@ enum Happening {
     Go(u64),
     Hold(u64),
     Back(u64, bool),
+    Leave(u64),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -49,6 +50,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (1..6u64).prop_map(Happening::Go),
         1 => (1..6u64).prop_map(Happening::Hold),
         1 => (1..6u64, any::<bool>()).prop_map(|(deployment, typed)| Happening::Back(deployment, typed)),
+        1 => (1..6u64).prop_map(Happening::Leave),
     ]
 }
 
@@ -185,6 +187,12 @@ fn play(world: &mut World, happening: &Happening) -> Option<PlanDigest> {
             let confirm = name.filter(|_| *typed).unwrap_or_default();
             Command::Back { deployment: number, confirm, reason: "b".to_owned() }
         }
+        Happening::Leave(deployment) => {
+            let deployment = DeploymentId(*deployment);
+            let environment =
+                world.state.deployments.get(&deployment).map(|known| known.environment.0.clone());
+            Command::Leave { deployment, confirm: environment.unwrap_or_default(), reason: "l".to_owned() }
+        }
     };
     let _ = world.command(command);
     None
@@ -279,6 +287,22 @@ proptest! {
                     let started = deployment.steps.values().any(|state| state.attempt > 0);
                     prop_assert!(!started || deployment.lease.is_some());
                 }
+            }
+        }
+    }
+
+    /// No more runs at once, and no more steps at once in a run, than the configuration says.
+    #[test]
+    fn nobody_takes_more_than_its_places(happenings in prop::collection::vec(happening(), 0..200)) {
+        let mut world = World::with_releases();
+        let pipeline = super::fixtures::project().pipeline;
+        for happening in &happenings {
+            play(&mut world, happening);
+            let active: Vec<_> = world.state.runs.values().filter(|run| run.is_active()).collect();
+            prop_assert!(active.len() <= usize::try_from(pipeline.runs).unwrap());
+            for run in active {
+                let open = run.steps.values().filter(|step| step.is_open()).count();
+                prop_assert!(open <= usize::try_from(pipeline.jobs).unwrap(), "{:?}", run.steps);
             }
         }
     }

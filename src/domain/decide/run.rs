@@ -123,15 +123,28 @@ pub(super) fn retry(draft: &mut Draft, number: RunId, step: &StepId) -> Result<(
             "Wait for its end, then retry.",
         );
     }
-    let attempt = state.attempt.saturating_add(1);
-    let was_tried = state.attempt > 0;
-    if matches!(run.phase, RunPhase::Ended(_) | RunPhase::Held) {
-        draft.write(Event::RunReopened { run: number });
+    if let RunPhase::Ended(RunEnd::Passed { release }) = run.phase {
+        // What has passed stands: its release may be live somewhere by now.
+        let what = release.map(|release| format!(" and made {release}")).unwrap_or_default();
+        return refuse(
+            RefusalKind::State,
+            format!("Run {number} has passed{what}."),
+            "Start a new run of its commit.",
+        );
     }
-    if was_tried {
-        let key = crate::domain::ids::AttemptKey { owner: Owner::Run(number), step: step.clone(), attempt };
-        draft.write(Event::StepStarted { key });
+    let needs = run.plan.as_ref().and_then(|plan| plan.step(step)).map_or(&[][..], |step| &step.needs);
+    let is_failed = |need: &&StepId| {
+        run.steps.get(*need).is_some_and(|state| matches!(state.phase, StepPhase::Failed { .. }))
+    };
+    if let Some(need) = needs.iter().find(is_failed) {
+        return refuse(
+            RefusalKind::State,
+            format!("{step} stands on {need}, which failed."),
+            format!("Retry {need}."),
+        );
     }
+    // It starts when the run has a place among `runs` and the step one among `jobs`.
+    draft.write(Event::StepRetried { run: number, step: step.clone() });
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use crate::domain::command::{Command, RefusalKind, Rollback};
 use crate::domain::effect::{Effect, Found, Outcome};
 use crate::domain::event::Event;
 use crate::domain::ids::{AttemptKey, DeploymentId, Epoch, Owner, ReleaseNumber, RunId, StepId};
-use crate::domain::plan::{Cause, Output, Verdict};
+use crate::domain::plan::{Cause, Output, Verdict, Work};
+use crate::domain::project::{Place, StageWork, When};
 use crate::domain::state::{
     DeploymentKind, DeploymentPhase, Ending, Live, RollbackVerdict, RunEnd, RunPhase, StepPhase,
 };
@@ -195,6 +196,41 @@ fn after_a_restart_every_open_attempt_is_looked_at_first() {
 }
 
 #[test]
+fn a_deadline_counts_from_the_beginning_whatever_happens_to_engines() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let key = AttemptKey { owner: Owner::Run(run), step: "install".into(), attempt: 1 };
+    let deadline = |world: &World| {
+        let mut watches = world.state.watches().into_iter();
+        watches.find(|watch| matches!(watch, Watch::Deadline { key: of, .. } if of == &key))
+    };
+    let before = deadline(&world);
+    let Some(Watch::Deadline { since, .. }) = &before else { panic!("no deadline") };
+    assert_eq!(Some(*since), world.state.runs[&run].steps[&key.step].started);
+    world.outcome(Outcome::EngineStarted { version: "2".into() });
+    assert_eq!(deadline(&world), None, "it may have ended in time: that is looked at first");
+    world.outcome(Outcome::Observed { key: key.clone(), found: Found::Open });
+    assert_eq!(deadline(&world), before);
+}
+
+#[test]
+fn a_followed_branch_that_is_gone_is_said_until_it_is_back() {
+    let mut world = World::new();
+    let seen = |sign| Outcome::BranchSeen { branch: "main".into(), commit: commit(sign) };
+    let not_seen = Outcome::BranchNotSeen { branch: "main".into(), why: "Gone.".into() };
+    world.outcome(seen('a'));
+    world.outcome(not_seen.clone());
+    assert_eq!(world.state.unseen.get("main").map(String::as_str), Some("Gone."));
+    let rows = world.state.seq;
+    world.outcome(not_seen);
+    assert_eq!(world.state.seq, rows, "said once");
+    world.outcome(seen('a'));
+    assert!(world.state.unseen.is_empty() && world.state.runs.is_empty(), "back where it was: nothing new");
+    world.outcome(seen('b'));
+    assert_eq!(world.state.runs.len(), 1);
+}
+
+#[test]
 fn an_attempt_found_alive_keeps_when_it_began() {
     let mut world = World::new();
     let run = world.run('a');
@@ -251,7 +287,116 @@ fn until_runs_only_what_it_needs_and_makes_no_release() {
     assert_eq!(world.state.runs[&RunId(1)].phase, RunPhase::Ended(RunEnd::Passed { release: None }));
 }
 
+#[test]
+fn what_stands_on_a_skipped_step_waits_for_what_that_one_stood_on() {
+    let plan = |change: fn(&mut crate::domain::project::Project), until: Option<&str>| {
+        let mut project = super::fixtures::project();
+        change(&mut project);
+        crate::domain::planner::pipeline(&project, &commit('a'), &[], until.map(StepId::from).as_ref())
+    };
+    let tagged = plan(
+        |project| {
+            for stage in &mut project.stages[1..=2] {
+                stage.when = When::Tag;
+            }
+        },
+        None,
+    )
+    .unwrap();
+    assert_eq!(tagged.step(&"candidate".into()).unwrap().needs, [StepId::from("install")]);
+
+    let without_candidate = |project: &mut crate::domain::project::Project| {
+        project.stages[3].when = When::Tag;
+        let StageWork::Exec { place, .. } = &mut project.stages[4].work else { panic!() };
+        *place = Place::Candidate;
+    };
+    let skipped = plan(without_candidate, None).unwrap();
+    let why = skipped.step(&"test".into()).unwrap().skip.as_deref();
+    assert_eq!(why, Some("there is no candidate: only for a commit with a tag"));
+    let refused = plan(without_candidate, Some("candidate")).unwrap_err();
+    assert_eq!(refused.to_string(), "the step \"candidate\" is skipped: only for a commit with a tag");
+}
+
 // ── deployments ─────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn a_retried_run_waits_for_its_place() {
+    let mut world = World::new();
+    let run = world.run('a');
+    world.ends(Owner::Run(run), "install", failed("no such version"));
+    let other = world.run('b');
+    world.command(Command::RetryStep { run, step: "install".into() }).unwrap();
+    assert_eq!(world.state.runs[&run].phase, RunPhase::Queued, "one run at once");
+    assert_eq!(running(&world, run), Vec::<String>::new());
+    world.ends(Owner::Run(other), "install", failed("no such version"));
+    assert_eq!(world.state.runs[&run].phase, RunPhase::Running);
+    assert_eq!(running(&world, run), ["install"]);
+    assert_eq!(world.state.runs[&run].steps[&StepId::from("install")].attempt, 2);
+}
+
+#[test]
+fn a_retried_step_waits_for_its_place() {
+    let mut world = World::new();
+    let mut project = super::fixtures::project();
+    project.pipeline.jobs = 1;
+    world.outcome(Outcome::ProjectLoaded { project: Box::new(project), config: "c2".to_owned() });
+    let run = world.run('a');
+    world.ends(Owner::Run(run), "install", Verdict::Passed);
+    world.ends(Owner::Run(run), "lint", failed("4 violations"));
+    assert_eq!(running(&world, run), ["audit"]);
+    world.command(Command::RetryStep { run, step: "lint".into() }).unwrap();
+    assert_eq!(running(&world, run), ["audit"], "one step at once");
+    world.ends(Owner::Run(run), "audit", Verdict::Passed);
+    assert_eq!(running(&world, run), ["lint"]);
+}
+
+#[test]
+fn what_has_passed_is_not_opened_again() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let owner = Owner::Run(run);
+    for step in ["install", "lint"] {
+        world.ends(owner, step, Verdict::Passed);
+    }
+    world.ends(owner, "audit", inconclusive());
+    world.ends_with(owner, "candidate", Verdict::Passed, built());
+    world.ends(owner, "test", Verdict::Passed);
+    world.command(Command::Acknowledge { run, step: "audit".into(), reason: "offline".to_owned() }).unwrap();
+    let refusal = world.command(Command::RetryStep { run, step: "audit".into() }).unwrap_err();
+    assert_eq!(refusal.message, "Run 1 has passed and made v1.");
+}
+
+#[test]
+fn a_step_is_not_retried_on_a_need_that_failed() {
+    let mut world = World::new();
+    let run = world.run('a');
+    let owner = Owner::Run(run);
+    world.ends(owner, "install", inconclusive());
+    world.ends(owner, "lint", failed("4 violations"));
+    world.command(Command::RetryStep { run, step: "install".into() }).unwrap();
+    world.ends(owner, "audit", Verdict::Passed);
+    world.ends(owner, "install", failed("no such version"));
+    let refusal = world.command(Command::RetryStep { run, step: "lint".into() }).unwrap_err();
+    assert_eq!(refusal.hint, "Retry install.");
+}
+
+#[test]
+fn a_newer_commit_does_not_take_the_place_of_a_run_that_a_person_retries() {
+    let mut world = World::new();
+    let seen = |digit| Outcome::BranchSeen { branch: "main".to_owned(), commit: commit(digit) };
+    world.outcome(seen('1'));
+    world.outcome(seen('2'));
+    let followed = RunId(1);
+    world.plan(followed);
+    world.ends(Owner::Run(followed), "install", failed("no such version"));
+    let other = world.run('a');
+    world.command(Command::RetryStep { run: followed, step: "install".into() }).unwrap();
+    world.outcome(seen('3'));
+    assert_eq!(world.state.runs[&followed].phase, RunPhase::Queued);
+    world.command(Command::CancelRun { run: other, now: true }).unwrap();
+    world.ends(Owner::Run(other), "install", Verdict::Cancelled);
+    assert_eq!(running(&world, followed), ["install"]);
+}
 
 fn lease(world: &mut World, deployment: DeploymentId) {
     world.outcome(Outcome::Lease { deployment, lease: Ok(Epoch(7)) });
@@ -497,4 +642,163 @@ fn going_back_stops_what_runs_before_it_begins() {
     );
     world.ends(Owner::Deployment(canary), "bake 50", Verdict::Cancelled);
     assert_eq!(world.state.deployments[&back].steps[&StepId::from("shift 100")].phase, StepPhase::Running);
+}
+
+/// The first release on production fails while it is judged: there is nothing to go back to.
+fn held_without_a_way_back(world: &mut World) -> DeploymentId {
+    world.promote("staging", 1).unwrap();
+    let deployment = newest(world);
+    lease(world, deployment);
+    walk(world, deployment, Some("bake"));
+    world.ends(Owner::Deployment(deployment), "bake", failed("5 % of requests failed"));
+    observe(world, deployment, Some(deployment));
+    assert!(matches!(world.state.deployments[&deployment].phase, DeploymentPhase::Held { .. }));
+    deployment
+}
+
+#[test]
+fn a_held_deployment_that_cannot_go_on_or_back_can_be_left() {
+    let mut world = World::with_releases();
+    let deployment = held_without_a_way_back(&mut world);
+    let back = Command::Back { deployment, confirm: "staging".to_owned(), reason: "r".to_owned() };
+    assert!(world.command(back).unwrap_err().hint.contains("leave it as it is"));
+    let leave = |confirm: &str, reason: &str| Command::Leave {
+        deployment,
+        confirm: confirm.to_owned(),
+        reason: reason.to_owned(),
+    };
+    assert_eq!(world.command(leave("yes", "r")).unwrap_err().kind, RefusalKind::Confirmation);
+    assert_eq!(world.command(leave("staging", " ")).unwrap_err().kind, RefusalKind::Confirmation);
+    world.command(leave("staging", "2 is mended")).unwrap();
+    let left = &world.state.deployments[&deployment];
+    assert!(
+        matches!(&left.phase, DeploymentPhase::Ended(Ending::Broken { why }) if why.contains("2 is mended"))
+    );
+    assert_eq!(left.lease, None);
+    go_live(&mut world, "staging", 2);
+}
+
+#[test]
+fn a_running_deployment_is_not_left() {
+    let mut world = World::with_releases();
+    world.promote("staging", 1).unwrap();
+    let deployment = newest(&world);
+    lease(&mut world, deployment);
+    world.command(Command::Hold { deployment }).unwrap();
+    let leave = Command::Leave { deployment, confirm: "staging".to_owned(), reason: "r".to_owned() };
+    assert_eq!(world.command(leave).unwrap_err().kind, RefusalKind::State, "a step still runs");
+}
+
+#[test]
+fn an_environment_that_is_gone_from_the_configuration_holds_what_cannot_be_taken_back() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    world.promote("staging", 2).unwrap();
+    let sick = newest(&world);
+    lease(&mut world, sick);
+    walk(&mut world, sick, Some("bake"));
+    let mut project = super::fixtures::project();
+    project.environments.clear();
+    world.outcome(Outcome::ProjectLoaded { project: Box::new(project), config: "c2".to_owned() });
+    let back = Command::Back { deployment: sick, confirm: String::new(), reason: "r".to_owned() };
+    assert_eq!(world.command(back).unwrap_err().kind, RefusalKind::Unknown);
+    world.ends(Owner::Deployment(sick), "bake", failed("5 % of requests failed"));
+    observe(&mut world, sick, Some(sick));
+    let phase = &world.state.deployments[&sick].phase;
+    assert!(
+        matches!(phase, DeploymentPhase::Held { reason } if reason.contains("no environment \"staging\"")),
+        "{phase:?}"
+    );
+}
+
+#[test]
+fn a_rollback_that_broke_on_the_way_still_took_its_release_back() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    let second = go_live(&mut world, "staging", 2);
+    rollback(&mut world, "staging", second, None, "").unwrap();
+    let back = newest(&world);
+    lease(&mut world, back);
+    walk(&mut world, back, None);
+    observe(&mut world, back, None);
+    assert!(matches!(world.state.deployments[&back].phase, DeploymentPhase::Ended(Ending::Broken { .. })));
+    assert!(world.promote("production", 2).unwrap_err().message.contains("taken back"));
+}
+
+/// What a plan lets go: `deployment role first count`.
+fn let_go(plan: &crate::domain::plan::Plan) -> Vec<String> {
+    let stopped = plan.steps.iter().filter_map(|step| match &step.work {
+        Work::Stop(set) => Some(format!("{} {} {} {}", set.of.unwrap(), set.role, set.first, set.count)),
+        _ => None,
+    });
+    stopped.collect()
+}
+
+#[test]
+fn a_plan_lets_go_of_what_really_runs_and_not_of_what_is_wanted_today() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    let mut project = super::fixtures::project();
+    let staging = project.environments.get_mut(&"staging".into()).unwrap();
+    staging.replicas = [("web".to_owned(), 1), ("beat".to_owned(), 1)].into();
+    world.outcome(Outcome::ProjectLoaded { project: Box::new(project), config: "c2".to_owned() });
+    let plan = world.preview("staging", 2);
+    assert_eq!(let_go(&plan), ["#1 web 1 1", "#1 web 2 1", "#1 worker 1 1"]);
+}
+
+#[test]
+fn after_a_switch_back_to_a_warm_set_that_set_is_what_runs() {
+    let mut world = World::with_releases();
+    go_live(&mut world, "staging", 1);
+    go_live(&mut world, "staging", 2);
+    let first = go_live(&mut world, "production", 1);
+    world.promote("production", 2).unwrap();
+    let canary = newest(&world);
+    lease(&mut world, canary);
+    walk(&mut world, canary, Some("bake 50"));
+    let back = Command::Back { deployment: canary, confirm: String::new(), reason: "r".to_owned() };
+    world.command(back).unwrap();
+    let back = newest(&world);
+    world.ends(Owner::Deployment(canary), "bake 50", Verdict::Cancelled);
+    let plan = world.state.deployments[&back].plan.clone();
+    assert!(
+        matches!(plan.steps[0].work, Work::Shift { of: Some(of), .. } if of == first),
+        "{:?}",
+        plan.steps[0]
+    );
+    walk(&mut world, back, None);
+    observe(&mut world, back, Some(first));
+    let next = world.preview("production", 2);
+    assert_eq!(let_go(&next), [format!("{first} web 1 2"), format!("{first} worker 1 1")]);
+}
+
+#[test]
+fn taken_back_half_way_both_sets_are_let_go() {
+    let mut world = World::with_releases();
+    let first = go_live(&mut world, "staging", 1);
+    world.promote("staging", 2).unwrap();
+    let half = newest(&world);
+    lease(&mut world, half);
+    walk(&mut world, half, Some("start web 2"));
+    let back = Command::Back { deployment: half, confirm: String::new(), reason: "r".to_owned() };
+    world.command(back).unwrap();
+    let plan = &world.state.deployments[&newest(&world)].plan;
+    let stopped: Vec<String> =
+        [first, half].map(|of| [format!("{of} web 1 2"), format!("{of} worker 1 1")]).concat();
+    assert_eq!(let_go(plan), stopped);
+}
+
+#[test]
+fn every_step_of_a_plan_has_a_name_of_its_own() {
+    use crate::domain::project::Strategy;
+    for weights in [vec![10, 10], vec![100], vec![0, 50, 100], vec![50, 10]] {
+        let mut world = World::with_releases();
+        let mut project = super::fixtures::project();
+        project.environments.get_mut(&"staging".into()).unwrap().strategy = Strategy::Canary(weights.clone());
+        world.outcome(Outcome::ProjectLoaded { project: Box::new(project), config: "c2".to_owned() });
+        go_live(&mut world, "staging", 1);
+        let plan = world.preview("staging", 2);
+        let names: std::collections::BTreeSet<&StepId> = plan.steps.iter().map(|step| &step.id).collect();
+        assert_eq!(names.len(), plan.steps.len(), "{weights:?}");
+    }
 }

@@ -115,7 +115,7 @@ fn story() -> Vec<Event> {
             output: Output { kept: Some(kept), ..Output::default() },
         },
         Event::RunFinished { run, end: RunEnd::Failed },
-        Event::RunReopened { run },
+        Event::StepRetried { run, step: "pytest".into() },
         Event::StepStarted { key: key("pytest", 2) },
         Event::StepFinished {
             key: key("pytest", 2),

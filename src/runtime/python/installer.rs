@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use super::environment;
 use super::exclusive;
 use super::failure;
@@ -141,8 +143,7 @@ pub async fn tool(
     name: &str,
     packages: &[&str],
 ) -> Result<PathBuf, Halt> {
-    let key = interpreter.identity();
-    let venv = bench.spec().cache.join("tools").join(format!("{name}-{}", key.get(..12).unwrap_or(&key)));
+    let venv = tool_directory(bench, interpreter, name)?;
     let marker = venv.join("towpath-complete");
     if marker.exists() && environment::python(&venv).exists() {
         return Ok(venv);
@@ -176,10 +177,19 @@ pub async fn tool(
     Ok(venv)
 }
 
+/// Where a tool's environment is for an interpreter: its real path, for its scripts name the interpreter by the
+/// path that it is made under, and a link to the cache may be gone one day.
+fn tool_directory(bench: &Workbench, interpreter: &Interpreter, name: &str) -> anyhow::Result<PathBuf> {
+    let tools = bench.spec().cache.join("tools");
+    std::fs::create_dir_all(&tools).with_context(|| format!("making {}", tools.display()))?;
+    let tools = std::fs::canonicalize(&tools).with_context(|| format!("finding {}", tools.display()))?;
+    let key = interpreter.identity();
+    Ok(tools.join(format!("{name}-{}", key.get(..12).unwrap_or(&key))))
+}
+
 /// The Python that runs our pip: one environment an interpreter, with the pip that the interpreter brings.
 async fn pip(bench: &mut Workbench, interpreter: &Interpreter) -> Result<PathBuf, Halt> {
-    let key = interpreter.identity();
-    let venv = bench.spec().cache.join("tools").join(format!("pip-{}", key.get(..12).unwrap_or(&key)));
+    let venv = tool_directory(bench, interpreter, "pip")?;
     let python = environment::python(&venv);
     let marker = venv.join("towpath-complete");
     if marker.exists() && python.exists() {

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::{Words, fold, panel, put, steps};
 use crate::domain::plan::{Cause, Exec, Kept, Setting, Step, Work};
@@ -34,7 +35,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let mark = Mark::of_step(at);
     let mut title = vec![(Role::Strong, step.id.0.clone()), (Role::Dim, " · ".to_owned())];
     title.push((mark.role(), mark.word().to_owned()));
-    if at.attempt > 0 {
+    if at.attempt > 1 {
         title.push((Role::Dim, format!(" · attempt {}", at.attempt)));
     }
     let inside = panel(model, area, focused, &title, &[], buffer);
@@ -121,7 +122,10 @@ impl<'m> Card<'m> {
         self.blank();
         self.say("expected", Role::Text, &cause.expected);
         self.say("measured", Role::Text, &cause.measured);
-        if let Some(code) = cause.exit_code {
+        // Mostly it is what was measured, and said there.
+        if let Some(code) = cause.exit_code
+            && !cause.measured.contains(&format!("exit code {code}"))
+        {
             self.say("exit code", Role::Text, &code.to_string());
         }
         self.say("do", Role::Accent, &cause.cure);
@@ -203,7 +207,7 @@ impl<'m> Card<'m> {
         let needs: Vec<&str> = step.needs.iter().map(crate::domain::ids::StepId::as_str).collect();
         self.say("needs", Role::Text, &needs.join(", "));
         if let Some(usual) = self.model.state.estimate(&step.id) {
-            self.say("usually", Role::Text, &usual.to_string());
+            self.say("usually", Role::Text, &steps::about(usual));
         }
         self.say("at most", Role::Text, &step.timeout.to_string());
         if step.retries > 0 {
@@ -214,14 +218,17 @@ impl<'m> Card<'m> {
     fn draw(mut self, buffer: &mut Buffer) {
         if let Some((place, quote)) = self.quote.take() {
             let room = usize::from(self.inside.height).saturating_sub(self.lines.len());
-            let from = quote.len().saturating_sub(room);
             let sign = self.model.theme.pick("│ ", "| ");
-            let quoted: Vec<Line<'static>> = quote[from..]
+            let columns = self.columns().saturating_sub(2);
+            let quote: Vec<String> = quote.iter().map(|line| crate::text::width::plain(line)).collect();
+            // Whole lines where they fit, the ends of long ones cut where not.
+            let folded: Vec<String> = quote.iter().flat_map(|line| pieces(line, columns)).collect();
+            let said = if folded.len() <= room { folded } else { quote };
+            let quoted: Vec<Line<'static>> = said[said.len().saturating_sub(room)..]
                 .iter()
                 .map(|line| {
                     let mut words = Words::new(&self.model.theme);
-                    let columns = self.columns().saturating_sub(2);
-                    words.add(Role::Border, sign).cut(Role::Text, &crate::text::width::plain(line), columns);
+                    words.add(Role::Border, sign).cut(Role::Text, line, columns);
                     words.line()
                 })
                 .collect();
@@ -232,4 +239,22 @@ impl<'m> Card<'m> {
             put(buffer, self.inside, line, text);
         }
     }
+}
+
+/// A line of output in pieces that fit, its blanks as they are.
+fn pieces(line: &str, columns: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut used = 0;
+    for cluster in line.graphemes(true) {
+        let wide = width(cluster);
+        if used + wide > columns.max(2) {
+            pieces.push(String::new());
+            used = 0;
+        }
+        used += wide;
+        if let Some(piece) = pieces.last_mut() {
+            piece.push_str(cluster);
+        }
+    }
+    pieces
 }

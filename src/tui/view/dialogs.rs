@@ -214,7 +214,11 @@ fn mark_chosen(model: &Model, list: Rect, line: u16, chosen: bool, buffer: &mut 
 
 fn draw_picker(model: &Model, field: &Field, area: Rect, buffer: &mut Buffer) {
     let rows: Vec<&CommitRow> = picker(model, field.text());
-    let spot = place(area, 110.min(area.width.saturating_sub(2)), area.height.saturating_sub(4).max(8));
+    // As high as the whole list, so that it does not jump while a word is typed.
+    let all = model.commits.rows.as_ref().map_or(usize::MAX, Vec::len);
+    let high = u16::try_from(all).unwrap_or(u16::MAX).saturating_add(4).max(8);
+    let spot =
+        place(area, 110.min(area.width.saturating_sub(2)), high.min(area.height.saturating_sub(4).max(8)));
     let typed = field.text().trim();
     let hint = if rows.is_empty() && !typed.is_empty() {
         format!("⏎ asks git for “{typed}” · esc close")
@@ -240,7 +244,12 @@ fn draw_runs(model: &Model, at: usize, area: Rect, buffer: &mut Buffer) {
         let mark = Mark::of_phase(run.phase);
         let mut words = Words::new(&model.theme);
         words.add(mark.role(), model.theme.glyph(mark)).add(Role::Text, &format!(" {id:>4} "));
-        words.add(mark.role(), &format!("{:<11}", run_word(run).chars().take(10).collect::<String>()));
+        let word = match run.phase {
+            RunPhase::Cancelling { .. } => "stopping",
+            RunPhase::Preparing => "preparing",
+            _ => run_word(run),
+        };
+        words.add(mark.role(), &format!("{word:<11}"));
         words.add(Role::Dim, run.commit.id.short()).add(Role::Text, "  ");
         let took = steps::took(model, run).map(|took| took.to_string()).unwrap_or_default();
         let release = model.state.releases.values().find(|release| release.run == *id);
@@ -266,7 +275,7 @@ fn draw_cancel(model: &Model, run: crate::domain::ids::RunId, now: bool, area: R
     let running: Vec<&str> =
         model.steps().into_iter().filter(|(_, at)| at.is_open()).map(|(step, _)| step.id.as_str()).collect();
     let running = if running.is_empty() { "nothing runs".to_owned() } else { running.join(", ") };
-    let spot = place(area, 66, 7);
+    let spot = place(area, 68, if area.width < 68 { 8 } else { 7 });
     let inside = open(model, spot, &format!("Cancel run {run}"), "↑↓ choose · ⏎ do · esc leave it", buffer);
     let choices = [
         (false, "between steps", format!("what runs may end: {running}")),
@@ -284,9 +293,10 @@ fn draw_cancel(model: &Model, run: crate::domain::ids::RunId, now: bool, area: R
         put(buffer, inside, line, &words.line());
         mark_chosen(model, inside, line, chosen && line < inside.height, buffer);
     }
-    let mut words = Words::new(&model.theme);
-    words.add(Role::Dim, "Nothing outside was changed by a pipeline; retry goes on from there.");
-    put(buffer, inside, 4, &words.line());
+    let text = "A pipeline changes nothing outside. A retry goes on from there.";
+    for (line, piece) in (4..).zip(fold(text, usize::from(inside.width))) {
+        put(buffer, inside, line, &Line::styled(piece, model.theme.style(Role::Dim)));
+    }
 }
 
 fn draw_acknowledge(

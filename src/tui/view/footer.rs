@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::{Words, put, steps};
 use crate::domain::ids::Owner;
-use crate::domain::state::{RunEnd, RunPhase, StepState};
+use crate::domain::state::{Run, RunEnd, RunPhase, StepState};
 use crate::tui::layout::footer_keys;
 use crate::tui::model::{Link, Model, Tone};
 use crate::tui::schedule::schedule;
@@ -41,6 +41,17 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
         words.add(Role::Bad, theme.glyph(Mark::Failed)).add(Role::Text, " ").cut(Role::Bad, &shown, room);
         return words.line();
     }
+    // Where a run has something to say of itself, that goes first; the header says it in a word all the while.
+    let quiet =
+        |run: &Run| matches!(run.phase, RunPhase::Ended(RunEnd::Passed { .. } | RunEnd::Superseded { .. }));
+    if let (Some(why), true) = (model.state.branch_trouble(), model.run().is_none_or(|(_, run)| quiet(run))) {
+        words.add(Role::Warn, theme.glyph(Mark::Inconclusive)).add(Role::Text, " ").cut(
+            Role::Text,
+            why,
+            room,
+        );
+        return words.line();
+    }
     let Some((id, run)) = model.run() else {
         words.cut(
             Role::Dim,
@@ -65,7 +76,7 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
             let left =
                 schedule(&model.state, id, model.shown_at()).left.filter(|_| run.phase == RunPhase::Running);
             if let Some(left) = left {
-                text.push_str(&format!(" · about {} left", steps::rounded(left)));
+                text.push_str(&format!(" · {}", steps::time_left(left)));
             }
         }
         RunPhase::Held => {

@@ -77,6 +77,9 @@ pub(crate) fn draw(model: &Model, header: Rect, runs: Rect, buffer: &mut Buffer)
 /// The followed branch and where it was last seen; without one, the commit that is looked at.
 fn commit(model: &Model) -> Option<String> {
     let followed = model.state.project.as_ref().and_then(|project| project.pipeline.branch.clone());
+    if let (Some(branch), Some(_)) = (&followed, model.state.branch_trouble()) {
+        return Some(format!("{branch} is not followed"));
+    }
     if let Some((branch, tip)) = followed.and_then(|name| model.state.branches.get_key_value(&name)) {
         return Some(format!("{branch} {}", tip.short()));
     }

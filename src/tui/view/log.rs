@@ -49,10 +49,16 @@ fn title(model: &Model) -> Vec<(Role, String)> {
     let mark = Mark::of_step(at);
     let mut title = vec![(Role::Strong, step.id.0.clone()), (Role::Dim, " · ".to_owned())];
     title.push((mark.role(), mark.word().to_owned()));
-    title.push((Role::Dim, format!(" · attempt {}", at.attempt)));
+    if at.attempt > 1 {
+        title.push((Role::Dim, format!(" · attempt {}", at.attempt)));
+    }
     if let Some(started) = at.started {
-        let until = if at.is_open() { model.shown_at() } else { at.ended.unwrap_or(model.shown_at()) };
-        title.push((Role::Dim, format!(" · {}", until.since(started))));
+        let took = if at.is_open() {
+            super::steps::whole(model.shown_at().since(started))
+        } else {
+            at.ended.unwrap_or(model.shown_at()).since(started).to_string()
+        };
+        title.push((Role::Dim, format!(" · {took}")));
     }
     title
 }
@@ -61,12 +67,16 @@ fn right_title(model: &Model) -> Vec<(Role, String)> {
     let log = &model.log;
     let below = log.below();
     if log.follow || (below == 0 && log.total > 0) {
-        let word = if log.open && log.follow { "follow".to_owned() } else { format!("{} lines", log.total) };
+        let word = if log.open && log.follow { "follow".to_owned() } else { lines(log.total) };
         vec![(Role::Dim, word)]
     } else {
         let word = if log.open { "new below" } else { "below" };
         vec![(Role::Warn, format!("{}{below} {word}", model.theme.pick("↓ ", "")))]
     }
+}
+
+fn lines(count: u64) -> String {
+    if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
 
 fn draw_search(model: &Model, area: Rect, buffer: &mut Buffer) {
@@ -77,6 +87,7 @@ fn draw_search(model: &Model, area: Rect, buffer: &mut Buffer) {
         match (hits.complete, hits.count) {
             (false, _) => "searching…".to_owned(),
             (true, 0) => "not found".to_owned(),
+            (true, 1) => format!("{place}1 line"),
             (true, count) => format!("{place}{count} lines"),
         }
     });
@@ -115,6 +126,8 @@ fn rows(model: &Model, page: Rect) -> Vec<Line<'static>> {
         match log.line(at) {
             Some(line) => {
                 let mut folded = draw_line(model, at, line, usize::from(page.width));
+                // Of a line that is higher than the pane, its beginning.
+                folded.truncate(height);
                 folded.reverse();
                 rows.extend(folded);
             }
@@ -125,7 +138,36 @@ fn rows(model: &Model, page: Rect) -> Vec<Line<'static>> {
     }
     rows.truncate(height);
     rows.reverse();
+    // The log's first lines, folded, do not fill the pane: what is below them does.
+    let mut below = log.bottom() + 1;
+    while rows.len() < height
+        && let Some(line) = log.line(below)
+    {
+        rows.extend(draw_line(model, below, line, usize::from(page.width)));
+        below += 1;
+    }
+    rows.truncate(height);
     rows
+}
+
+/// The last of the log's first lines that fit into the pane when they are folded; `None` when they have not been
+/// read, or are not folded.
+pub(crate) fn first_page(model: &Model) -> Option<u64> {
+    let log = &model.log;
+    if !log.wrap || log.first > 0 || log.lines.is_empty() {
+        return None;
+    }
+    let inside = crate::tui::layout::inside(crate::tui::layout::regions(model).right);
+    let mut room = usize::try_from(crate::tui::layout::log_page(model)).unwrap_or(usize::MAX);
+    let mut last = 0;
+    for (number, line) in (0..).zip(&log.lines) {
+        room = match room.checked_sub(draw_line(model, number, line, usize::from(inside.width)).len()) {
+            Some(left) => left,
+            None => break,
+        };
+        last = number;
+    }
+    Some(last)
 }
 
 /// A cluster of signs that is drawn as one, with its style and where it stands in the plain text.

@@ -1,8 +1,10 @@
 //! What is drawn. Nothing here changes the model; a file a part.
 
+pub(crate) mod bar;
 pub(crate) mod card;
 pub(crate) mod commits;
 pub(crate) mod dialogs;
+pub(crate) mod foot;
 pub(crate) mod footer;
 pub(crate) mod header;
 pub(crate) mod log;
@@ -60,11 +62,8 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
 }
 
 fn draw_right(model: &Model, panel: Rect, buffer: &mut Buffer) {
-    let log = match model.focus {
-        Focus::Log => true,
-        Focus::Detail => false,
-        Focus::Steps => !model.has_card(),
-    };
+    // A page that was opened on a failure shows the log once the step is tried again.
+    let log = model.focus == Focus::Log || !model.has_card();
     if log && model.attempt().is_some() {
         log::draw(model, panel, buffer);
     } else {

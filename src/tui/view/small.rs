@@ -13,9 +13,14 @@ use crate::tui::theme::{Mark, Role, run_word};
 pub(crate) fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
     let (columns, rows) = SMALLEST;
     let text = format!("towpath needs {columns}×{rows}; this is {}×{}. q quits.", area.width, area.height);
-    let mut words = Words::new(&model.theme);
-    words.cut(Role::Text, &text, usize::from(area.width));
-    put(buffer, area, 0, &words.line());
+    let columns = usize::from(area.width);
+    let folded = fold(&model.theme.words(&text), columns);
+    let lines = if folded.len() <= usize::from(area.height) { folded } else { vec![text] };
+    for (line, piece) in (0..area.height).zip(&lines) {
+        let mut words = Words::new(&model.theme);
+        words.cut(Role::Text, piece, columns);
+        put(buffer, area, line, &words.line());
+    }
 }
 
 /// Which run, the current step and those around it, the status; the log on a second page.
@@ -29,6 +34,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         head.add(Role::Dim, " · ").add(Role::Strong, &format!("run {id}")).add(Role::Dim, " · ");
         head.add(mark.role(), run_word(run));
         if let Some(took) = steps::took(model, run) {
+            let took = if run.ended.is_none() { steps::whole(took) } else { took.to_string() };
             head.add(Role::Dim, &format!(" · {took}"));
         }
     }
@@ -77,7 +83,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         words.add(if index == here { Role::Strong } else { Role::Text }, step.id.as_str());
         words.add(Role::Dim, &format!(" · {}", mark.word()));
         if let (Some(started), true) = (at.started, at.is_open()) {
-            words.add(Role::Accent, &format!(" {}", model.shown_at().since(started)));
+            words.add(Role::Accent, &format!(" {}", steps::whole(model.shown_at().since(started))));
         }
         put(buffer, body, next, &words.line());
         if index == here {

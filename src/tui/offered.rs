@@ -1,0 +1,59 @@
+//! Which keys the footer offers: those of the part that has the keys, each with its reason when it can't act.
+
+use super::action::{ACTIONS, Action, Context, Key, context};
+use super::layout::WIDE;
+use super::model::{Focus, Link, Model};
+
+/// One key of the footer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FooterKey {
+    /// What it does.
+    pub(super) action: Action,
+    /// The key.
+    pub(super) key: String,
+    /// Its name here.
+    pub(super) name: String,
+    /// Why it can't be done now.
+    pub(super) reason: Option<&'static str>,
+}
+
+/// The footer's keys. What concerns the part without the keys is left to `?`.
+#[must_use]
+pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
+    let here = context(model);
+    let nothing = model.run_id().is_none();
+    ACTIONS
+        .iter()
+        .filter(|entry| entry.footer && entry.contexts.contains(&here))
+        .filter(|entry| match (here, entry.action) {
+            (Context::Steps, Action::Back) => model.focus == Focus::Detail,
+            (
+                Context::Steps,
+                Action::Follow | Action::Wrap | Action::Times | Action::Search | Action::Zoom,
+            ) => false,
+            (Context::Log, Action::Zoom) => model.size.0 >= WIDE,
+            (Context::Steps, Action::Runs) => !nothing,
+            (Context::Steps, Action::StartCommit) => nothing,
+            (Context::Log, Action::Runs | Action::Findings) => false,
+            (Context::Log, Action::Acknowledge | Action::Cancel) => false,
+            (_, Action::OpenLog | Action::Findings) => !nothing,
+            (_, Action::Cancel | Action::Retry | Action::Shell | Action::Acknowledge) => !nothing,
+            _ => true,
+        })
+        .map(|entry| {
+            let name = match entry.action {
+                Action::Up if nothing => "commit",
+                Action::Up if here == Context::Log => "scroll",
+                Action::Quit if model.moves() && model.link == Link::Up => "quit: the run goes on",
+                _ => entry.name,
+            };
+            let key = match entry.action {
+                Action::Up => "↑↓".to_owned(),
+                Action::StartCommit => "⏎".to_owned(),
+                _ => entry.keys.first().map(Key::label).unwrap_or_default(),
+            };
+            let reason = entry.action.availability(model).err();
+            FooterKey { action: entry.action, key, name: name.to_owned(), reason }
+        })
+        .collect()
+}
