@@ -326,3 +326,14 @@ fn the_page_of_a_failure_shows_the_log_once_it_is_tried_again() {
     send(&mut model, Msg::Pushed(Box::new(FromEngine::Snapshot { state: Box::new(running()) })));
     assert!(!screen(&model).contains("at most"), "no card stands in the way of what is written now");
 }
+
+#[test]
+fn an_answer_that_comes_after_the_end_does_not_hide_it() {
+    let command = Command::Acknowledge { run: RunId(58), step: "pip-audit".into(), reason: "seen".into() };
+    for (state, hidden) in [(released(), false), (held(), true)] {
+        let mut model = at(state);
+        let request = Box::new(Asked::Command(command.clone()));
+        send(&mut model, Msg::Answered { request, reply: Reply::Done { rows: Vec::new() } });
+        assert_eq!(model.news.is_some(), hidden);
+    }
+}

@@ -7,6 +7,7 @@ use crate::domain::command::Command;
 use crate::domain::event::Event;
 use crate::domain::ids::RunId;
 use crate::domain::query::{Answer, Query};
+use crate::domain::state::RunPhase;
 use crate::wire::protocol::{FromEngine, Reply};
 
 pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Request>) {
@@ -58,7 +59,11 @@ pub(super) fn answer(model: &mut Model, request: Asked, reply: Reply, requests: 
             if let Some(run) = queued {
                 show_run(model, Some(run));
             }
-            model.news = Some(News { tone: Tone::Done, text: done(&command, queued) });
+            // An answer may come after what it led to: that a run has ended is more than that it was asked to go on.
+            let over = about(&command)
+                .and_then(|run| model.state.runs.get(&run))
+                .is_some_and(|run| matches!(run.phase, RunPhase::Ended(_)));
+            model.news = (!over).then(|| News { tone: Tone::Done, text: done(&command, queued) });
         }
         (Asked::Command(_), Reply::Refused { refusal }) => {
             let text = if refusal.hint.is_empty() {
@@ -91,6 +96,16 @@ pub(super) fn answer(model: &mut Model, request: Asked, reply: Reply, requests: 
         (_, Reply::Failed { message }) => model.news = trouble(message),
         (Asked::Query(_), Reply::Refused { refusal }) => model.news = trouble(refusal.message),
         (Asked::Command(_), Reply::Answer { .. }) | (Asked::Query(_), _) => {}
+    }
+}
+
+/// The run that a command is about, when there was one before it.
+const fn about(command: &Command) -> Option<RunId> {
+    match command {
+        Command::CancelRun { run, .. }
+        | Command::RetryStep { run, .. }
+        | Command::Acknowledge { run, .. } => Some(*run),
+        _ => None,
     }
 }
 
