@@ -24,6 +24,17 @@ pub enum StoreError {
         /// Its version.
         version: i64,
     },
+    /// A row is whole, but says something that this program does not know: an older or a newer one wrote it.
+    #[error(
+        "row {seq} of the journal was written by another version of towpath ({what}): use that version; \
+         `towpath verify` says whether the row is as it was written"
+    )]
+    UnknownEvent {
+        /// The row.
+        seq: Seq,
+        /// What is not known.
+        what: String,
+    },
     /// The file as a whole has a layout that this program does not know.
     #[error("{} has layout version {version}, which this program does not know: use the version of towpath that wrote it, or a newer one", path.display())]
     UnknownLayout {

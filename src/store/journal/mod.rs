@@ -222,7 +222,11 @@ impl Journal {
         let at: i64 = row.get(1).map_err(broken)?;
         let text = |column: usize| row.get_ref(column).and_then(|value| Ok(value.as_str()?)).map_err(broken);
         let unreadable = |source: serde_json::Error| {
-            corrupt(format!("the payload of row {seq} cannot be read ({source})"))
+            if source.is_data() {
+                StoreError::UnknownEvent { seq: Seq(seq), what: source.to_string() }
+            } else {
+                corrupt(format!("the payload of row {seq} cannot be read ({source})"))
+            }
         };
         Ok(Envelope {
             seq: Seq(seq),

@@ -167,6 +167,37 @@ fn an_unknown_version_is_refused() {
 }
 
 #[test]
+fn an_event_of_another_version_is_said_to_be_one_and_leaves_the_chain_whole() {
+    let (_directory, path) = five();
+    let mut connection = Connection::open(&path).unwrap();
+    let event = r#"{"type":"run_repainted","run":1}"#;
+    let row = |transaction: &rusqlite::Transaction<'_>, column: &str| -> Vec<u8> {
+        transaction
+            .query_row(&format!("SELECT {column} FROM journal WHERE seq = 5"), [], |row| row.get(0))
+            .unwrap()
+    };
+    let transaction = connection.transaction().unwrap();
+    let before = row(&transaction, "hash");
+    let (at, actor): (i64, String) = transaction
+        .query_row("SELECT at, actor FROM journal WHERE seq = 5", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    let hash = chain::hash(6, at, &actor, 1, event, &before);
+    transaction
+        .execute(
+            "INSERT INTO journal (seq, at, actor, version, event, run, previous, hash) VALUES (6, ?1, ?2, 1, ?3, 1, ?4, ?5)",
+            rusqlite::params![at, actor, event, before, hash.as_slice()],
+        )
+        .unwrap();
+    transaction.execute("UPDATE head SET seq = 6, hash = ?1", [hash.as_slice()]).unwrap();
+    transaction.commit().unwrap();
+    connection.close().unwrap();
+    let error = Journal::open(&path).unwrap().for_each(|_| {}).unwrap_err();
+    assert!(matches!(&error, StoreError::UnknownEvent { seq: Seq(6), .. }), "{error}");
+    assert!(error.to_string().contains("run_repainted"), "{error}");
+    assert_eq!(verify_file(&path).unwrap(), Chain { rows: 6, broken: None });
+}
+
+#[test]
 fn what_is_not_a_journal_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("text");
