@@ -1,7 +1,6 @@
 //! The terminal: taken for the screen, and given back in every case.
 
 use std::io::{self, BufWriter, Stdout, Write as _};
-use std::mem::ManuallyDrop;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,9 +25,7 @@ static HOOK: Once = Once::new();
 
 /// The screen. Dropping it gives the terminal back.
 pub(crate) struct Screen {
-    /// Never dropped: ratatui's own drop shows the cursor and says so with `eprintln!` when it can't, which panics
-    /// where standard error went with the terminal. We give the terminal back ourselves.
-    terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
 
 impl Screen {
@@ -47,7 +44,7 @@ impl Screen {
         let terminal =
             Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(64 * 1024, io::stdout())))?;
         std::mem::forget(guard);
-        Ok(Self { terminal: ManuallyDrop::new(terminal) })
+        Ok(Self { terminal })
     }
 
     /// Columns and rows.
