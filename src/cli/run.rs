@@ -169,7 +169,7 @@ impl Viewing<'_> {
             tokio::select! {
                 push = self.stream.recv() => match push {
                     Some(FromEngine::Happened { envelope }) => self.happened(output, &envelope)?,
-                    Some(FromEngine::Snapshot { .. } | FromEngine::Present { .. } | FromEngine::Welcome { .. }
+                    Some(FromEngine::Snapshot { .. } | FromEngine::Present { .. } | FromEngine::Sampled { .. } | FromEngine::Welcome { .. }
                         | FromEngine::Reply { .. } | FromEngine::Bye { .. }) => {}
                     None => {
                         output.settle()?;

@@ -8,6 +8,8 @@ mod fixtures;
 mod outcome;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod routes;
 mod run;
 #[cfg(test)]
 mod tests;

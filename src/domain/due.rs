@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::effect::Effect;
-use super::ids::{AttemptKey, Owner};
-use super::plan::Plan;
+use super::ids::{AttemptKey, EnvironmentName, Owner};
+use super::plan::{Plan, Work};
 use super::state::{Deployment, DeploymentPhase, Run, RunPhase, State, StepPhase, StepState};
 use super::watch::Watch;
 
@@ -85,8 +85,35 @@ impl State {
                 let environment = deployment.environment.clone();
                 watches.insert(Watch::HoldLease { environment, deployment: *number, epoch });
             }
+            for (key, _) in self.open_attempts(Owner::Deployment(*number)) {
+                if matches!(deployment.plan.step(&key.step).map(|step| &step.work), Some(Work::Bake { .. })) {
+                    watches.insert(Watch::FollowBake { key });
+                }
+            }
         }
+        self.of_environments(&mut watches);
         watches
+    }
+
+    /// What is meant to live is looked after, and asked how it is.
+    fn of_environments(&self, watches: &mut BTreeSet<Watch>) {
+        let names: BTreeSet<&EnvironmentName> =
+            self.deployments.values().map(|deployment| &deployment.environment).collect();
+        for name in names {
+            let running = self.running(name);
+            let newest = self.deployments.values().rev().find(|deployment| &deployment.environment == name);
+            if let Some(newest) = newest.filter(|newest| newest.is_open() || !running.is_empty()) {
+                // The environment as it is configured today, or as it was when it was last deployed to.
+                let today = self.project.as_ref().and_then(|project| project.environments.get(name));
+                let settings = today.unwrap_or(&newest.settings);
+                watches.insert(Watch::Probe {
+                    environment: name.clone(),
+                    health: settings.health.clone(),
+                    url: settings.url.clone(),
+                });
+            }
+            watches.extend(running.into_iter().map(|replica| Watch::KeepReplica { replica }));
+        }
     }
 
     fn deadlines(&self, owner: Owner, plan: Option<&Plan>, watches: &mut BTreeSet<Watch>) {

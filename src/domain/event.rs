@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::command::CommitFacts;
 use super::ids::{Actor, AttemptKey, DeploymentId, EnvironmentName, Epoch, Owner, RunId, Seq, StepId};
 use super::plan::{Cause, Output, Plan, Verdict};
-use super::project::Project;
+use super::project::{Environment, Project};
 use super::release::Release;
 use super::state::{DeploymentKind, Ending, Live, RunEnd, WayBack};
 use super::time::Timestamp;
@@ -173,6 +173,9 @@ pub enum Event {
         reason: String,
         /// The lease it takes over from the deployment that it takes back.
         lease: Option<Epoch>,
+        /// The environment as it was configured when this was confirmed: the deployment goes by it to its end.
+        #[serde(default)]
+        settings: Box<Environment>,
     },
     /// The way back was fixed, before anything was touched.
     WayBackFixed {

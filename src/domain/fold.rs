@@ -7,7 +7,7 @@ use super::state::{
     DURATIONS_KEPT, Deployment, DeploymentKind, DeploymentPhase, Ending, Observation, RUNS_KEPT_WHOLE,
     RollbackVerdict, Run, RunEnd, RunPhase, State, StepPhase, StepState, WayBack,
 };
-use super::time::Timestamp;
+use super::time::{Millis, Timestamp};
 use std::collections::BTreeMap;
 
 use super::ids::StepId;
@@ -162,12 +162,8 @@ impl State {
                 state.ended = Some(at);
                 state.output.clone_from(output);
                 let took = state.started.map(|started| at.since(started));
-                if let (Verdict::Passed, Some(took), Owner::Run(_)) = (verdict, took, key.owner) {
-                    let past = self.durations.entry(key.step.clone()).or_default();
-                    past.push_back(took);
-                    while past.len() > DURATIONS_KEPT {
-                        past.pop_front();
-                    }
+                if let (Verdict::Passed, Some(took)) = (verdict, took) {
+                    self.remember(key, took);
                 }
                 if let (Verdict::Failed(cause), Owner::Run(run)) = (verdict, key.owner)
                     && let Some(run) = self.runs.get_mut(&run)
@@ -185,14 +181,39 @@ impl State {
         }
     }
 
+    fn remember(&mut self, key: &AttemptKey, took: Millis) {
+        let durations = match key.owner {
+            Owner::Run(_) => &mut self.durations,
+            Owner::Deployment(number) => match self.deployments.get(&number) {
+                Some(deployment) => {
+                    self.deployment_durations.entry(deployment.environment.clone()).or_default()
+                }
+                None => return,
+            },
+        };
+        let past = durations.entry(key.step.clone()).or_default();
+        past.push_back(took);
+        while past.len() > DURATIONS_KEPT {
+            past.pop_front();
+        }
+    }
+
     /// The step that this attempt is the current one of.
     fn attempt_mut(&mut self, key: &AttemptKey) -> Option<&mut StepState> {
         self.steps_of(key.owner)?.get_mut(&key.step).filter(|state| state.attempt == key.attempt)
     }
 
     fn deployment_begins(&mut self, envelope: &Envelope) {
-        let Event::DeploymentCreated { deployment, environment, kind, plan, release, reason, lease } =
-            &envelope.event
+        let Event::DeploymentCreated {
+            deployment,
+            environment,
+            kind,
+            plan,
+            release,
+            reason,
+            lease,
+            settings,
+        } = &envelope.event
         else {
             return;
         };
@@ -208,6 +229,7 @@ impl State {
             release: *release,
             kind: *kind,
             plan: plan.clone(),
+            settings: settings.as_ref().clone(),
             reason: reason.clone(),
             by: envelope.actor.clone(),
             created: envelope.at,

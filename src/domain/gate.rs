@@ -1,10 +1,35 @@
 //! What must hold before something may go live, and what there is to go back to.
 
+use serde::{Deserialize, Serialize};
+
 use super::command::{Refusal, RefusalKind};
 use super::ids::{DeploymentId, EnvironmentName, ReleaseNumber};
 use super::project::Environment;
 use super::release::Release;
 use super::state::{Deployment, DeploymentKind, DeploymentPhase, Ending, RollbackVerdict, State, WayBack};
+
+/// One thing that is looked at before a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Whether it holds.
+    pub state: GateState,
+    /// What it says, a few words: `verified on staging by #14`.
+    pub words: String,
+    /// What to do where it does not hold; empty otherwise.
+    pub cure: String,
+}
+
+/// Whether a gate holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateState {
+    /// It does.
+    Holds,
+    /// It does not stand in the way, and is worth knowing.
+    Warns,
+    /// It does not: the promotion is refused.
+    Fails,
+}
 
 impl Refusal {
     /// A refusal of that kind.

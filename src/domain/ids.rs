@@ -185,6 +185,26 @@ impl fmt::Display for AttemptKey {
     }
 }
 
+/// One replica of one role of one deployment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ReplicaKey {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// Whose.
+    pub deployment: DeploymentId,
+    /// Which role.
+    pub role: String,
+    /// Which of the role's replicas, from 1.
+    pub index: u32,
+}
+
+impl fmt::Display for ReplicaKey {
+    /// `web-1 of #112`; inside of one environment that is enough.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}-{} of {}", self.role, self.index, self.deployment))
+    }
+}
+
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

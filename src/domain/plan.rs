@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::finding::Finding;
 use super::ids::{CommitId, DeploymentId, EnvironmentName, PlanDigest, ReleaseNumber, StepId};
-use super::project::{ArtifactSettings, Judge, Place, ProjectKind, Service};
+use super::project::{ArtifactSettings, Judge, Place, ProjectKind, Role, Service};
 use super::release::Artifact;
 use super::time::Millis;
 
@@ -150,6 +150,9 @@ pub enum Work {
         weight: u8,
         /// The deployment whose set it is; `None` is the deployment that the plan belongs to.
         of: Option<DeploymentId>,
+        /// Who has which share of the traffic afterwards; together 100.
+        #[serde(default)]
+        shares: Vec<Share>,
     },
     /// Watch the new set and judge it.
     Bake {
@@ -157,7 +160,15 @@ pub enum Work {
         target: Target,
         /// For how long.
         window: Millis,
+        /// Per cent of the traffic that the new set has meanwhile.
+        #[serde(default)]
+        weight: u8,
+        /// The deployments whose sets it is compared with.
+        #[serde(default)]
+        against: Vec<DeploymentId>,
     },
+    /// Run one of the project's own command lines.
+    Hook(Hook),
     /// Let requests in flight end.
     Drain(Replicas),
     /// Stop replicas.
@@ -172,7 +183,12 @@ impl Work {
     pub const fn mutates_environment(&self) -> bool {
         matches!(
             self,
-            Self::Migrate(_) | Self::Start(_) | Self::Shift { .. } | Self::Drain(_) | Self::Stop(_)
+            Self::Migrate(_)
+                | Self::Start(_)
+                | Self::Shift { .. }
+                | Self::Drain(_)
+                | Self::Stop(_)
+                | Self::Hook(_)
         )
     }
 }
@@ -218,6 +234,9 @@ pub struct Build {
     pub setting: Setting,
     /// How.
     pub artifact: ArtifactSettings,
+    /// What a release of it runs; it is part of the release.
+    #[serde(default)]
+    pub roles: BTreeMap<String, Role>,
 }
 
 /// A release going to an environment.
@@ -244,6 +263,40 @@ pub struct Replicas {
     pub count: u32,
     /// The deployment whose replicas they are; `None` is the deployment that the plan belongs to.
     pub of: Option<DeploymentId>,
+}
+
+/// Some of the routed replicas, and what they get of the traffic together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Who.
+    pub replicas: Replicas,
+    /// Per cent of all traffic, for these together.
+    pub weight: u8,
+}
+
+/// One of the project's own command lines around a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// Of which release, where.
+    pub target: Target,
+    /// When.
+    pub moment: Moment,
+    /// The command line, for `sh -c`, in the release's directory.
+    pub run: String,
+}
+
+/// When a hook runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    /// Before anything is touched.
+    Before,
+    /// After the migrations.
+    AfterMigrate,
+    /// Once all of the traffic is at the new set.
+    Smoke,
+    /// After the deployment was verified.
+    After,
 }
 
 /// How one attempt ended.

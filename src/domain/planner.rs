@@ -1,14 +1,14 @@
 //! From configuration to plans. A strategy only orders steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod route;
 
 use super::command::CommitFacts;
-use super::ids::{DeploymentId, EnvironmentName, StepId};
-use super::plan::{Build, Exec, Plan, PlanParts, Replicas, Setting, Step, Target, Work, hash_of};
-use super::project::{Environment, Judge, Place, Project, Stage, StageWork, Strategy, When};
-use super::release::Release;
-use super::state::{Deployment, State, StepPhase};
+use super::ids::StepId;
+use super::plan::{Build, Exec, Plan, PlanParts, Setting, Step, Work, hash_of};
+use super::project::{Judge, Place, Project, Stage, StageWork, When};
 use super::time::Millis;
+
+pub use route::{deployment, rollback, warm};
 
 /// The role that gets traffic.
 pub const ROUTED_ROLE: &str = "web";
@@ -186,7 +186,9 @@ fn work_of(project: &Project, commit: &CommitFacts, stage: &Stage) -> Work {
         StageWork::Exec { run, place, judge } => {
             Work::Exec(Exec { setting, run: run.clone(), place: *place, judge: *judge })
         }
-        StageWork::Candidate => Work::Build(Build { setting, artifact: project.artifact.clone() }),
+        StageWork::Candidate => {
+            Work::Build(Build { setting, artifact: project.artifact.clone(), roles: project.roles.clone() })
+        }
         StageWork::Migrations => Work::Inspect(setting),
         StageWork::MigrateEmpty => Work::MigrateEmpty(Exec {
             setting,
@@ -194,275 +196,5 @@ fn work_of(project: &Project, commit: &CommitFacts, stage: &Stage) -> Work {
             place: Place::Candidate,
             judge: Judge::ExitCode,
         }),
-    }
-}
-
-/// The plan that makes a release live in an environment.
-#[must_use]
-pub fn deployment(
-    state: &State,
-    name: &EnvironmentName,
-    environment: &Environment,
-    release: &Release,
-) -> Plan {
-    let live = state.live(name);
-    let target =
-        Target { environment: name.clone(), release: release.number, artifact: release.artifact.clone() };
-    let old = live.and_then(|(number, _)| set_of(state, number));
-    let mut route = Route { environment, target, old, steps: Vec::new(), last: None };
-    match &environment.strategy {
-        Strategy::Recreate => route.recreate(),
-        Strategy::Rolling => route.rolling(),
-        Strategy::BlueGreen => route.by_weights(&[]),
-        Strategy::Canary(weights) => route.by_weights(weights),
-    }
-    let findings: Vec<&String> = release.findings.iter().map(|finding| &finding.id).collect();
-    let parts = PlanParts {
-        artifact: release.artifact.id.0.clone(),
-        config: hash_of(&(&state.config, environment)),
-        steps: String::new(),
-        migrations: hash_of(&release.migrations),
-        live: live.map(|(number, _)| number),
-        findings: hash_of(&findings),
-    };
-    Plan::new(parts, route.steps)
-}
-
-/// The plan that takes `from` back to `to`. Where the old set is still warm it is one switch of traffic.
-/// It binds target and live deployment alone: a flapping replica never stands in its way.
-#[must_use]
-pub fn rollback(
-    state: &State,
-    environment: &Environment,
-    (from_number, from): (DeploymentId, &Deployment),
-    (to_number, to_release): (DeploymentId, &Release),
-) -> Plan {
-    let target = Target {
-        environment: from.environment.clone(),
-        release: to_release.number,
-        artifact: to_release.artifact.clone(),
-    };
-    let old = set_of(state, from_number);
-    let mut route = Route { environment, target, old, steps: Vec::new(), last: None };
-    match set_of(state, to_number) {
-        // The set that still runs belongs to an earlier deployment.
-        Some(warm) if is_warm(from, warm.of) => route.shift_to(100, Some(warm.of)),
-        rest => {
-            route.fetch();
-            route.start_all();
-            route.shift(100);
-            // Taken back half-way, some of the earlier set still runs beside the new one.
-            if let Some(rest) = rest.filter(|_| from.is_open()) {
-                for (role, count) in &rest.roles {
-                    route.let_go(&rest, role, 1, *count, &format!(" of {}", rest.of));
-                }
-            }
-        }
-    }
-    route.let_old_go();
-    route.verify();
-    let parts = PlanParts {
-        artifact: to_release.artifact.id.0.clone(),
-        live: Some(from_number),
-        ..PlanParts::default()
-    };
-    Plan::new(parts, route.steps)
-}
-
-/// The replicas of one deployment, as its plan started them.
-struct Set {
-    of: DeploymentId,
-    target: Target,
-    roles: BTreeMap<String, u32>,
-}
-
-/// The set that a deployment gave the traffic to: its own, or, where a rollback found an earlier one still warm,
-/// that one. Told from the plans and not from today's configuration, which may want other roles and other numbers.
-fn set_of(state: &State, number: DeploymentId) -> Option<Set> {
-    let deployment = state.deployments.get(&number)?;
-    let given_to = deployment.plan.steps.iter().find_map(|step| match &step.work {
-        Work::Shift { of, .. } => *of,
-        _ => None,
-    });
-    // An earlier one always: this ends.
-    if let Some(earlier) = given_to.filter(|earlier| *earlier < number) {
-        return set_of(state, earlier);
-    }
-    let artifact = state.releases.get(&deployment.release)?.artifact.clone();
-    let mut roles = BTreeMap::new();
-    for step in &deployment.plan.steps {
-        if let Work::Start(replicas) = &step.work {
-            *roles.entry(replicas.role.clone()).or_insert(0) += replicas.count;
-        }
-    }
-    let target =
-        Target { environment: deployment.environment.clone(), release: deployment.release, artifact };
-    Some(Set { of: number, target, roles })
-}
-
-/// Whether the set of `old` still runs beside `current`: nothing that drains or stops it has begun.
-#[must_use]
-pub fn is_warm(current: &Deployment, old: DeploymentId) -> bool {
-    let mut lets_go = current.plan.steps.iter().filter(|step| match &step.work {
-        Work::Drain(replicas) | Work::Stop(replicas) => replicas.of == Some(old),
-        _ => false,
-    });
-    let untouched = |step: &Step| {
-        current.steps.get(&step.id).is_some_and(|state| matches!(state.phase, StepPhase::Waiting))
-    };
-    let first = lets_go.next();
-    first.is_some_and(untouched) && lets_go.all(untouched)
-}
-
-/// Lays a deployment's steps one after the other.
-struct Route<'a> {
-    environment: &'a Environment,
-    target: Target,
-    old: Option<Set>,
-    steps: Vec<Step>,
-    last: Option<StepId>,
-}
-
-impl Route<'_> {
-    fn add(&mut self, id: &str, work: Work, timeout: Millis) {
-        let id = StepId(id.to_owned());
-        let step = Step {
-            id: id.clone(),
-            group: self.target.environment.0.clone(),
-            needs: self.last.replace(id).into_iter().collect(),
-            work,
-            timeout,
-            retries: 0,
-            skip: None,
-        };
-        self.steps.push(step);
-    }
-
-    fn fetch(&mut self) {
-        self.add("fetch", Work::Fetch(self.target.clone()), DEPLOY_STEP);
-    }
-
-    fn migrate(&mut self) {
-        self.add("migrate", Work::Migrate(self.target.clone()), MIGRATE_STEP);
-    }
-
-    fn verify(&mut self) {
-        self.add("verify", Work::Verify(self.target.clone()), DEPLOY_STEP);
-    }
-
-    fn shift(&mut self, weight: u8) {
-        self.shift_to(weight, None);
-    }
-
-    fn shift_to(&mut self, weight: u8, of: Option<DeploymentId>) {
-        let work = Work::Shift { target: self.target.clone(), weight, of };
-        self.add(&format!("shift {weight}"), work, DEPLOY_STEP);
-    }
-
-    fn bake(&mut self, id: &str) {
-        let window = self.environment.bake;
-        let work = Work::Bake { target: self.target.clone(), window };
-        self.add(id, work, Millis(window.0.saturating_add(DEPLOY_STEP.0)));
-    }
-
-    fn new_set(&self, role: &str, first: u32, count: u32) -> Replicas {
-        Replicas { target: self.target.clone(), role: role.to_owned(), first, count, of: None }
-    }
-
-    fn roles(&self) -> BTreeMap<String, u32> {
-        self.environment.replicas.clone()
-    }
-
-    fn start_all(&mut self) {
-        for (role, count) in self.roles() {
-            let set = self.new_set(&role, 1, count);
-            self.add(&format!("start {role}"), Work::Start(set.clone()), DEPLOY_STEP);
-            self.add(&format!("await {role}"), Work::AwaitHealthy(set), DEPLOY_STEP);
-        }
-    }
-
-    fn let_old_go(&mut self) {
-        let Some(old) = self.old.take() else { return };
-        for (role, count) in &old.roles {
-            self.let_go(&old, role, 1, *count, "");
-        }
-    }
-
-    fn let_go(&mut self, old: &Set, role: &str, first: u32, count: u32, suffix: &str) {
-        let target = old.target.clone();
-        let set = Replicas { target, role: role.to_owned(), first, count, of: Some(old.of) };
-        if role == ROUTED_ROLE {
-            self.add(&format!("drain {role}{suffix}"), Work::Drain(set.clone()), DEPLOY_STEP);
-        }
-        self.add(&format!("stop {role}{suffix}"), Work::Stop(set), DEPLOY_STEP);
-    }
-
-    /// Stops the old set before the new one starts: there is downtime.
-    fn recreate(&mut self) {
-        self.fetch();
-        self.let_old_go();
-        self.migrate();
-        self.start_all();
-        self.shift(100);
-        self.bake("bake");
-        self.verify();
-    }
-
-    /// Replica by replica; a role's weight follows the number that is already new.
-    fn rolling(&mut self) {
-        self.fetch();
-        self.migrate();
-        let old = self.old.take();
-        let old_count = |role: &str| old.as_ref().and_then(|old| old.roles.get(role)).copied().unwrap_or(0);
-        let roles = self.roles();
-        for (role, count) in &roles {
-            let count = *count;
-            for index in 1..=count {
-                let set = self.new_set(role, index, 1);
-                self.add(&format!("start {role} {index}"), Work::Start(set.clone()), DEPLOY_STEP);
-                self.add(&format!("await {role} {index}"), Work::AwaitHealthy(set), DEPLOY_STEP);
-                if role == ROUTED_ROLE {
-                    let weight = u8::try_from(index.saturating_mul(100) / count.max(1)).unwrap_or(100);
-                    self.add(
-                        &format!("shift {role} {index}"),
-                        Work::Shift { target: self.target.clone(), weight, of: None },
-                        DEPLOY_STEP,
-                    );
-                }
-                if let Some(old) = old.as_ref().filter(|_| index <= old_count(role)) {
-                    self.let_go(old, role, index, 1, &format!(" {index}"));
-                }
-            }
-        }
-        // What the old set had more of: replicas, or whole roles.
-        if let Some(old) = &old {
-            for (role, count) in &old.roles {
-                let first = roles.get(role).map_or(1, |new| new.saturating_add(1));
-                if first <= *count {
-                    self.let_go(old, role, first, count - first + 1, " rest");
-                }
-            }
-        }
-        self.bake("bake");
-        self.verify();
-    }
-
-    /// A whole second set, then traffic by these weights, then all of it; the old set stays warm until the last
-    /// bake has closed.
-    fn by_weights(&mut self, weights: &[u8]) {
-        self.fetch();
-        self.migrate();
-        self.start_all();
-        // Ascending, each once, and less than all: a step's name is its identity.
-        let weights: BTreeSet<u8> =
-            weights.iter().copied().filter(|weight| (1..100).contains(weight)).collect();
-        for weight in weights {
-            self.shift(weight);
-            self.bake(&format!("bake {weight}"));
-        }
-        self.shift(100);
-        self.bake("bake");
-        self.let_old_go();
-        self.verify();
     }
 }

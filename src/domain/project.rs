@@ -36,8 +36,31 @@ pub struct Project {
     pub artifact: ArtifactSettings,
     /// What the pipeline does, in the order of the configuration; presets first.
     pub stages: Vec<Stage>,
+    /// What a release runs, by name; it travels with the commit.
+    #[serde(default)]
+    pub roles: BTreeMap<String, Role>,
     /// Where releases go, by name.
     pub environments: BTreeMap<EnvironmentName, Environment>,
+}
+
+/// One sort of process of a release: `web`, `worker`, `beat`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// The command line, for `sh -c`; `$PORT` is the port that a replica is given.
+    pub command: String,
+    /// How long a replica that is told to stop may take before it is killed.
+    pub stop_timeout: Millis,
+    /// How many there may be at once, those of another deployment included; `None` bounds nothing. Only 1 is
+    /// supported as a bound.
+    pub max: Option<u32>,
+}
+
+impl Role {
+    /// Whether there may never be two, not even during a deployment.
+    #[must_use]
+    pub const fn is_exclusive(&self) -> bool {
+        matches!(self.max, Some(1))
+    }
 }
 
 /// How runs are started and bounded.
@@ -185,8 +208,168 @@ pub struct Environment {
     pub strategy: Strategy,
     /// Replicas wanted, by role. The routed role is `web`.
     pub replicas: BTreeMap<String, u32>,
-    /// How long the new set is watched before the old one is let go.
+    /// How long the new set is watched with all of the traffic before the old one is let go.
     pub bake: Millis,
+    /// How long a canary is watched at each of its weights; `None` is as long as [`bake`](Self::bake).
+    #[serde(default)]
+    pub canary_bake: Option<Millis>,
+    /// Where its visitors ask, e.g. `https://example.com`; a switch is confirmed there.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// How a replica, and the whole, are asked whether they are well.
+    #[serde(default)]
+    pub health: HealthCheck,
+    /// What may go wrong in a bake.
+    #[serde(default)]
+    pub tolerance: Tolerance,
+    /// Command lines that must succeed once all of the traffic is at the new set; `$URL` is the environment's.
+    #[serde(default)]
+    pub smoke: Vec<String>,
+    /// The project's own command lines around a deployment.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// Environment variables of every process of the environment; never secrets.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Where its secrets come from, by the variable that takes them. Asked at each use, kept nowhere.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// How long a migration may wait for a lock before it gives up.
+    #[serde(default = "lock_timeout")]
+    pub lock_timeout: Millis,
+    /// Who spreads the traffic.
+    #[serde(default)]
+    pub router: Router,
+}
+
+impl Environment {
+    /// How long a canary is watched at each of its weights.
+    #[must_use]
+    pub fn canary_window(&self) -> Millis {
+        self.canary_bake.unwrap_or(self.bake)
+    }
+}
+
+/// Long enough for a short transaction to end, short enough that nobody queues behind a waiting `ALTER TABLE`.
+pub const LOCK_TIMEOUT: Millis = Millis::seconds(5);
+
+fn lock_timeout() -> Millis {
+    LOCK_TIMEOUT
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self {
+            after: None,
+            protected: false,
+            strategy: Strategy::Rolling,
+            replicas: BTreeMap::new(),
+            bake: Millis::minutes(1),
+            canary_bake: None,
+            url: None,
+            health: HealthCheck::default(),
+            tolerance: Tolerance::default(),
+            smoke: Vec::new(),
+            hooks: Hooks::default(),
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            lock_timeout: LOCK_TIMEOUT,
+            router: Router::None,
+        }
+    }
+}
+
+/// How a replica is asked whether it is well.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// The path, e.g. `/health`.
+    pub path: String,
+    /// The status that is wanted; `None` takes anything below 500: a page that asks for a login is well.
+    pub status: Option<u16>,
+    /// Slower than this is not well.
+    pub within: Millis,
+    /// How often it is asked.
+    pub interval: Millis,
+    /// How long a started replica may take until it is well.
+    pub start: Millis,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            path: "/".to_owned(),
+            status: None,
+            within: Millis::seconds(5),
+            interval: Millis::seconds(2),
+            start: Millis::minutes(1),
+        }
+    }
+}
+
+/// What may go wrong in a bake before the new set is taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// How much larger the new set's share of failed requests may be than the old set's, in tenths of a per cent
+    /// of all its requests.
+    pub failed_permille: u32,
+    /// With fewer requests to the new set than this the share says nothing.
+    pub min_requests: u32,
+}
+
+impl Default for Tolerance {
+    /// One per cent more failures; twenty requests, of which one failure is five per cent.
+    fn default() -> Self {
+        Self { failed_permille: 10, min_requests: 20 }
+    }
+}
+
+/// The project's own command lines around a deployment, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Before anything is touched.
+    pub before: Vec<String>,
+    /// After the migrations.
+    pub after_migrate: Vec<String>,
+    /// After the deployment was verified.
+    pub after: Vec<String>,
+}
+
+/// Where a secret's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// A variable of the environment that the engine was started in.
+    Env(String),
+    /// A file; a relative path is read from the operator's working tree.
+    File(String),
+    /// The standard output of a command line, run in the operator's working tree.
+    Command(String),
+}
+
+/// Who spreads an environment's traffic.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Router {
+    /// Nobody that Towpath knows: replicas are asked one by one.
+    #[default]
+    None,
+    /// nginx, by a file that its configuration includes.
+    Nginx(Nginx),
+}
+
+/// An nginx before the replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nginx {
+    /// The file that Towpath writes; nginx includes it in `http {}`.
+    pub include: String,
+    /// The command line that tests nginx's configuration.
+    pub test: String,
+    /// The command line that makes nginx read it again.
+    pub reload: String,
+    /// The access log in Towpath's format; without it no traffic is measured.
+    pub access_log: Option<String>,
+    /// The directory that nginx serves under `STATIC_URL`; Towpath keeps the files of every running set in it.
+    pub static_files: Option<String>,
 }
 
 /// How a deployment moves traffic from the old set to the new one.

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::command::CommitFacts;
 use super::event::Envelope;
-use super::ids::{AttemptKey, EnvironmentName, ReleaseNumber, RunId, Seq, StepId};
+use super::gate::Gate;
+use super::ids::{AttemptKey, DeploymentId, EnvironmentName, ReleaseNumber, ReplicaKey, RunId, Seq, StepId};
 use super::plan::{Kept, Plan};
-use super::state::{RunEnd, RunPhase};
+use super::state::{RollbackVerdict, RunEnd, RunPhase, WayBack};
 use super::time::{Millis, Timestamp};
 
 /// A question. Answering it changes nothing.
@@ -58,6 +59,18 @@ pub enum Query {
         /// What.
         release: ReleaseNumber,
     },
+    /// What a rollback would do; or, while a deployment is under way, taking that one back.
+    PreviewRollback {
+        /// Where.
+        environment: EnvironmentName,
+        /// The deployment to go back to; `None` is the rollback target.
+        to: Option<DeploymentId>,
+    },
+    /// Where the logs of an environment's newest deployments are: their steps' and their replicas'.
+    Sources {
+        /// Where.
+        environment: EnvironmentName,
+    },
 }
 
 /// What is known.
@@ -104,8 +117,79 @@ pub enum Answer {
     /// To `PreviewPromotion`.
     Promotion {
         /// What would be done.
-        plan: Plan,
+        preview: Box<PromotionPreview>,
     },
+    /// To `PreviewRollback`.
+    Rollback {
+        /// What would be done.
+        preview: Box<RollbackPreview>,
+    },
+    /// To `Sources`.
+    Sources {
+        /// The newest deployment's first.
+        sources: Vec<LogSource>,
+    },
+}
+
+/// What a promotion would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionPreview {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// What.
+    pub release: ReleaseNumber,
+    /// What is live there now.
+    pub from: Option<(DeploymentId, ReleaseNumber)>,
+    /// What would be done; its digest is what is confirmed.
+    pub plan: Plan,
+    /// What must hold, and what is worth knowing.
+    pub gates: Vec<Gate>,
+    /// The commits that it brings, newest first; bounded.
+    pub commits: Vec<CommitFacts>,
+    /// Whether the commits are only some of them, or could not be read: why.
+    pub commits_note: String,
+    /// The migrations that it brings, by name.
+    pub migrations: Vec<String>,
+    /// How long it is likely to take; `None` where a step was never done there.
+    pub estimate: Option<Millis>,
+    /// What going back would mean afterwards.
+    pub way_back: WayBack,
+    /// Whether the environment's name must be typed, with a reason.
+    pub protected: bool,
+}
+
+/// What a rollback would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackPreview {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// The deployment that would be taken back, and its release.
+    pub from: (DeploymentId, ReleaseNumber),
+    /// The deployment that would be gone back to, and its release.
+    pub to: (DeploymentId, ReleaseNumber),
+    /// Whether that one's replicas still run: then it is one switch of traffic.
+    pub warm: bool,
+    /// What it means for the data.
+    pub verdict: RollbackVerdict,
+    /// What would be done.
+    pub plan: Plan,
+    /// Other deployments that were live and verified here, newest first.
+    pub others: Vec<(DeploymentId, ReleaseNumber)>,
+    /// How long it is likely to take.
+    pub estimate: Option<Millis>,
+}
+
+/// A log that can be followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSource {
+    /// In a few letters: `web-1 #112`, `migrate #112`.
+    pub label: String,
+    /// The deployment that it belongs to.
+    pub deployment: DeploymentId,
+    /// The replica that says it; `None` is a step.
+    pub replica: Option<ReplicaKey>,
+    /// The directory of its segments, on the engine's host. It may not exist yet.
+    pub directory: String,
 }
 
 /// One commit in a list to pick from.

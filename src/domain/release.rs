@@ -1,9 +1,12 @@
 //! Artifacts and releases.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::ids::{ArtifactId, CommitId, ReleaseNumber, RunId};
+use super::project::{ProjectKind, Role};
 use super::time::Timestamp;
 
 /// What a pipeline builds once per commit, tests, and promotes as it is.
@@ -53,6 +56,25 @@ pub struct Release {
     pub migrations: Vec<MigrationRef>,
     /// What its run noticed.
     pub findings: Vec<Finding>,
+    /// How it is run.
+    #[serde(default)]
+    pub serving: Serving,
+}
+
+/// The name under which a build puts out where its static files lie, relative to the artifact's directory.
+pub const STATIC_FILES: &str = "static_files";
+
+/// How a release is run: what its commit's configuration and its build say of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// Which presets apply; `None` of a release that was made before this was kept.
+    pub kind: Option<ProjectKind>,
+    /// Django's settings module; `None` takes what `manage.py` sets.
+    pub settings: Option<String>,
+    /// What runs, by name.
+    pub roles: BTreeMap<String, Role>,
+    /// The collected static files, relative to the artifact's directory; `None` where there are none.
+    pub static_files: Option<String>,
 }
 
 impl Release {

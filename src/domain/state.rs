@@ -10,8 +10,8 @@ use super::finding::Finding;
 use super::ids::{
     Actor, CommitId, DeploymentId, EnvironmentName, Epoch, Owner, ReleaseNumber, RunId, Seq, StepId,
 };
-use super::plan::{Cause, Output, Plan, Step};
-use super::project::Project;
+use super::plan::{Cause, Output, Plan, Step, Work};
+use super::project::{Environment, Project};
 use super::release::Release;
 use super::time::{Millis, Timestamp};
 
@@ -46,6 +46,9 @@ pub struct State {
     pub observed: BTreeMap<EnvironmentName, Observation>,
     /// Durations of a step's latest passes, oldest first.
     pub durations: BTreeMap<StepId, VecDeque<Millis>>,
+    /// The same of deployments' steps, by environment.
+    #[serde(default)]
+    pub deployment_durations: BTreeMap<EnvironmentName, BTreeMap<StepId, VecDeque<Millis>>>,
 }
 
 /// One commit's way through its pipeline.
@@ -205,6 +208,9 @@ pub struct Deployment {
     pub kind: DeploymentKind,
     /// What is done.
     pub plan: Plan,
+    /// The environment as it was configured when this was confirmed.
+    #[serde(default)]
+    pub settings: Environment,
     /// The reason given.
     pub reason: String,
     /// Who confirmed it.
@@ -355,6 +361,19 @@ impl State {
     #[must_use]
     pub fn estimate(&self, step: &StepId) -> Option<Millis> {
         let mut past: Vec<Millis> = self.durations.get(step)?.iter().copied().collect();
+        past.sort_unstable();
+        past.get(past.len() / 2).copied()
+    }
+
+    /// How long a deployment's step is likely to take: a bake as long as its window, the others the median of their
+    /// latest passes there.
+    #[must_use]
+    pub fn deployment_estimate(&self, environment: &EnvironmentName, step: &Step) -> Option<Millis> {
+        if let Work::Bake { window, .. } = step.work {
+            return Some(window);
+        }
+        let past = self.deployment_durations.get(environment)?.get(&step.id)?;
+        let mut past: Vec<Millis> = past.iter().copied().collect();
         past.sort_unstable();
         past.get(past.len() / 2).copied()
     }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AttemptKey, DeploymentId, EnvironmentName, Epoch};
+use super::ids::{AttemptKey, DeploymentId, EnvironmentName, Epoch, ReplicaKey};
+use super::project::HealthCheck;
 use super::time::{Millis, Timestamp};
 
 /// One piece of lasting work.
@@ -33,5 +34,24 @@ pub enum Watch {
         deployment: DeploymentId,
         /// Its epoch.
         epoch: Epoch,
+    },
+    /// See that a replica that is meant to live has somebody who looks after it.
+    KeepReplica {
+        /// Which.
+        replica: ReplicaKey,
+    },
+    /// Ask an environment how it is: its replicas, its traffic, its health.
+    Probe {
+        /// Where.
+        environment: EnvironmentName,
+        /// How.
+        health: HealthCheck,
+        /// Where its visitors ask.
+        url: Option<String>,
+    },
+    /// Pass on what a bake has counted so far.
+    FollowBake {
+        /// Which attempt.
+        key: AttemptKey,
     },
 }

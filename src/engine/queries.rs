@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::domain::ids::{CommitId, Owner, ReleaseNumber, RunId, StepId};
-use crate::domain::planner;
-use crate::domain::query::{Answer, CommitRow, Query, RunSummary};
+use crate::domain::ids::{AttemptKey, CommitId, EnvironmentName, Owner, ReleaseNumber, RunId, StepId};
+use crate::domain::query::{Answer, CommitRow, LogSource, Query, RunSummary};
 use crate::domain::state::{Run, RunEnd, RunPhase, State};
 use crate::git::Mirror;
 use crate::store::journal::{self, Journal};
@@ -79,16 +78,53 @@ pub(super) fn at_once(
             }
         }
         Query::PreviewPromotion { environment, release } => {
-            let plan = state.environment(&environment).and_then(|settings| {
-                let release = state.release(release)?;
-                Ok(planner::deployment(state, &environment, settings, release))
-            });
-            match plan {
-                Ok(plan) => answered(Answer::Promotion { plan }),
+            match state.preview_promotion(&environment, release) {
+                Ok(preview) => answered(Answer::Promotion { preview: Box::new(preview) }),
                 Err(refusal) => Reply::Refused { refusal },
             }
         }
+        Query::PreviewRollback { environment, to } => match state.preview_rollback(&environment, to) {
+            Ok(preview) => answered(Answer::Rollback { preview: Box::new(preview) }),
+            Err(refusal) => Reply::Refused { refusal },
+        },
+        Query::Sources { environment } => {
+            answered(Answer::Sources { sources: sources(state, layout, &environment) })
+        }
     })
+}
+
+/// How many deployments back an environment's logs are offered.
+const DEPLOYMENTS_WITH_LOGS: usize = 3;
+
+/// Where the logs of an environment are: of all that runs there, and of what its newest deployments did.
+fn sources(state: &State, layout: &Layout, environment: &EnvironmentName) -> Vec<LogSource> {
+    let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+    let running = state.running(environment);
+    let newest = state.deployments.iter().rev().filter(|(_, one)| &one.environment == environment);
+    let mut sources = Vec::new();
+    for (place, (number, deployment)) in newest.enumerate() {
+        let recent = place < DEPLOYMENTS_WITH_LOGS;
+        let mut replicas = state.set_of(*number);
+        replicas.retain(|key| key.deployment == *number && (recent || running.contains(key)));
+        sources.extend(replicas.into_iter().map(|key| LogSource {
+            label: format!("{}-{} {number}", key.role, key.index),
+            deployment: *number,
+            directory: text(layout.replica(&key).join("log")),
+            replica: Some(key),
+        }));
+        let steps = deployment.plan.steps.iter().filter_map(|step| {
+            let attempt = deployment.steps.get(&step.id)?.attempt;
+            let key = AttemptKey { owner: Owner::Deployment(*number), step: step.id.clone(), attempt };
+            (recent && attempt > 0).then_some(key)
+        });
+        sources.extend(steps.map(|key| LogSource {
+            label: format!("{} {number}", key.step),
+            deployment: *number,
+            replica: None,
+            directory: text(layout.log(&key)),
+        }));
+    }
+    sources
 }
 
 fn kept(state: &State, run: RunId, step: &StepId) -> Reply {

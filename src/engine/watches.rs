@@ -93,7 +93,10 @@ pub(super) fn begin(engine: &Engine, watch: &Watch) -> AbortHandle {
             })
         }
         // No runtime deploys yet, so no lease is ever held; the next issue's runtimes keep them alive here.
-        Watch::HoldLease { .. } => tokio::spawn(std::future::pending()),
+        Watch::HoldLease { .. }
+        | Watch::KeepReplica { .. }
+        | Watch::Probe { .. }
+        | Watch::FollowBake { .. } => tokio::spawn(std::future::pending()),
     }
     .abort_handle()
 }

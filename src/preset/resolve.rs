@@ -105,6 +105,7 @@ pub fn resolve(
         detected.push("collectstatic: left out, no settings file names a STATIC_ROOT".to_owned());
     }
     let project = Project {
+        roles: BTreeMap::new(),
         name: file
             .project
             .name

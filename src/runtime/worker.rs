@@ -259,6 +259,7 @@ async fn dispatch(bench: &mut Workbench, work: &Work) -> Result<Done> {
         | Work::AwaitHealthy(_)
         | Work::Shift { .. }
         | Work::Bake { .. }
+        | Work::Hook(_)
         | Work::Drain(_)
         | Work::Stop(_)
         | Work::Verify(_) => bail!("this runtime does not deploy"),

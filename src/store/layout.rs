@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::ids::{AttemptKey, Owner, RunId};
+use crate::domain::ids::{AttemptKey, EnvironmentName, Owner, ReplicaKey, RunId};
 use crate::domain::plan::hash_of;
 
 /// Overrides the state directory's parent; for tests and for two installations beside each other.
@@ -115,6 +115,17 @@ impl Layout {
             Owner::Deployment(deployment) => self.state.join("deployments").join(deployment.0.to_string()),
         };
         owner.join(&key.step.0).join(key.attempt.to_string())
+    }
+    /// Everything of one environment: its replicas, its lease, what its router was told.
+    #[must_use]
+    pub fn environment(&self, name: &EnvironmentName) -> PathBuf {
+        self.state.join("environments").join(&name.0)
+    }
+    /// Everything of one replica.
+    #[must_use]
+    pub fn replica(&self, key: &ReplicaKey) -> PathBuf {
+        let name = format!("d{}-{}-{}", key.deployment.0, key.role, key.index);
+        self.environment(&key.environment).join("replicas").join(name)
     }
     /// An attempt's log: a directory of segments.
     #[must_use]

@@ -44,7 +44,10 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
         }
         FromEngine::Present { viewers } => model.viewers = viewers,
         // A farewell comes again as the reason of the lost connection, and goes with it.
-        FromEngine::Bye { .. } | FromEngine::Welcome { .. } | FromEngine::Reply { .. } => {}
+        FromEngine::Sampled { .. }
+        | FromEngine::Bye { .. }
+        | FromEngine::Welcome { .. }
+        | FromEngine::Reply { .. } => {}
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::command::{Command, Refusal};
 use crate::domain::event::Envelope;
+use crate::domain::health::Sample;
 use crate::domain::query::{Answer, Query};
 use crate::domain::state::State;
 use crate::domain::time::Timestamp;
@@ -90,6 +91,12 @@ pub enum FromEngine {
     Happened {
         /// What.
         envelope: Envelope,
+    },
+    /// Something was measured. Lossy: a viewer that falls behind misses some. The newest of each kind, and the answers
+    /// of health checks of the last minutes, follow a snapshot.
+    Sampled {
+        /// What.
+        sample: Sample,
     },
     /// Who is here; sent whenever it changes.
     Present {

@@ -73,7 +73,8 @@ fn a_project_is_installed_built_and_tested_in_its_candidate_beside_postgresql() 
     setting.commit = commit;
 
     step(&mut stage, "install", Work::Install(setting.clone()));
-    let build = Build { setting: setting.clone(), artifact: ArtifactSettings::default() };
+    let build =
+        Build { setting: setting.clone(), artifact: ArtifactSettings::default(), roles: BTreeMap::new() };
     let built = step(&mut stage, "candidate", Work::Build(build));
     assert!(built.artifact.is_some());
 

@@ -147,6 +147,7 @@ pub(crate) fn project() -> Project {
         pipeline: Pipeline { branch: Some("main".to_owned()), ..Pipeline::default() },
         artifact: ArtifactSettings::default(),
         stages: Vec::new(),
+        roles: BTreeMap::new(),
         environments: BTreeMap::new(),
     }
 }

@@ -6,8 +6,8 @@ use super::{Draft, deployment};
 use crate::domain::event::Event;
 use crate::domain::finding::Finding;
 use crate::domain::ids::{AttemptKey, Owner, ReleaseNumber, RunId, StepId};
-use crate::domain::plan::{Plan, Step};
-use crate::domain::release::Release;
+use crate::domain::plan::{Plan, Step, Work};
+use crate::domain::release::{Release, STATIC_FILES, Serving};
 use crate::domain::state::{Run, RunEnd, RunPhase, State, StepPhase, StepState};
 use crate::domain::time::{Millis, Timestamp};
 
@@ -114,6 +114,24 @@ fn settle(state: &State, number: RunId, run: &Run, at: Timestamp) -> Option<Even
     Some(pass(state, number, run, at))
 }
 
+/// How a release of the run is run: from its commit's configuration, which the build step carries, and from what the
+/// build put out.
+fn serving(run: &Run) -> Serving {
+    let steps = run.plan.iter().flat_map(|plan| &plan.steps);
+    let build = steps.filter_map(|step| match &step.work {
+        Work::Build(build) => Some((&step.id, build)),
+        _ => None,
+    });
+    let Some((step, build)) = build.last() else { return Serving::default() };
+    let values = run.steps.get(step).map(|state| &state.output.values);
+    Serving {
+        kind: Some(build.setting.kind),
+        settings: build.setting.settings.clone(),
+        roles: build.roles.clone(),
+        static_files: values.and_then(|values| values.get(STATIC_FILES)).cloned(),
+    }
+}
+
 /// Everything is done: first the release gets its number, then the run ends.
 fn pass(state: &State, number: RunId, run: &Run, at: Timestamp) -> Event {
     let artifact = run.steps.values().find_map(|step| step.output.artifact.clone());
@@ -136,7 +154,9 @@ fn pass(state: &State, number: RunId, run: &Run, at: Timestamp) -> Event {
     let mut findings: Vec<Finding> = run.findings.iter().chain(noticed).cloned().collect();
     findings.sort();
     findings.dedup();
+    let serving = serving(run);
     let release = Release {
+        serving,
         number: ReleaseNumber(last + 1),
         commit: run.commit.id.clone(),
         subject: run.commit.subject.clone(),

@@ -4,8 +4,9 @@ use super::{Draft, advance, refuse};
 use crate::domain::command::{Promote, Refusal, RefusalKind, Rollback};
 use crate::domain::event::Event;
 use crate::domain::ids::{AttemptKey, DeploymentId, EnvironmentName, Epoch, Owner, ReleaseNumber};
-use crate::domain::plan::{Plan, Work};
+use crate::domain::plan::{Moment, Plan, Work};
 use crate::domain::planner;
+use crate::domain::project::Environment;
 use crate::domain::state::{
     Deployment, DeploymentKind, DeploymentPhase, Ending, Live, RollbackVerdict, State, StepPhase, StepState,
     WayBack,
@@ -17,7 +18,10 @@ pub(super) fn promote(draft: &mut Draft, promote: Promote) -> Result<(), Refusal
     let environment = state.environment(&name)?;
     let release = state.release(number)?;
     nothing_under_way(state, &name)?;
-    state.promotable(&name, number)?;
+    let is_live = state.live(&name).is_some_and(|(_, live)| live.release == number);
+    if !is_live {
+        state.promotable(&name, number)?;
+    }
     if environment.protected {
         typed(&name, &confirm)?;
         if reason.trim().is_empty() {
@@ -29,6 +33,7 @@ pub(super) fn promote(draft: &mut Draft, promote: Promote) -> Result<(), Refusal
         }
     }
     let plan = planner::deployment(state, &name, environment, release);
+    let settings = environment.clone();
     if plan.digest != digest {
         let changed = match seen {
             Some(seen) if !plan.parts.differences(&seen).is_empty() => {
@@ -47,7 +52,7 @@ pub(super) fn promote(draft: &mut Draft, promote: Promote) -> Result<(), Refusal
         _ => DeploymentKind::Promotion,
     };
     let way_back = state.way_back_from(&name, number);
-    create(draft, name, kind, plan, number, reason, None, way_back);
+    create(draft, name, kind, plan, number, reason, None, way_back, settings);
     Ok(())
 }
 
@@ -83,10 +88,21 @@ fn create(
     reason: String,
     lease: Option<Epoch>,
     way_back: WayBack,
+    settings: Environment,
 ) {
     let deployment = DeploymentId(draft.state.deployments.keys().next_back().map_or(1, |last| last.0 + 1));
     // The way back is an event before the first mutation: both are in one transaction of the journal.
-    draft.write(Event::DeploymentCreated { deployment, environment, kind, plan, release, reason, lease });
+    let settings = Box::new(settings);
+    draft.write(Event::DeploymentCreated {
+        deployment,
+        environment,
+        kind,
+        plan,
+        release,
+        reason,
+        lease,
+        settings,
+    });
     draft.write(Event::WayBackFixed { deployment, way_back });
 }
 
@@ -170,7 +186,8 @@ fn begin_rollback(
     let way_back = WayBack { target: Some(of), verdict: state.verdict_between(to.release, from.release) };
     let (name, release, lease) = (from.environment.clone(), to.release, from.lease);
     let kind = DeploymentKind::Rollback { of, automatic };
-    create(draft, name, kind, plan, release, reason, lease, way_back);
+    let settings = environment.clone();
+    create(draft, name, kind, plan, release, reason, lease, way_back, settings);
     Ok(())
 }
 
@@ -355,7 +372,8 @@ fn is_wanted(state: &State, number: DeploymentId, deployment: &Deployment, answe
 fn only_leftovers(deployment: &Deployment) -> bool {
     deployment.plan.steps.iter().all(|step| {
         let passed = deployment.steps.get(&step.id).is_some_and(StepState::lets_others_start);
-        passed || matches!(step.work, Work::Drain(_) | Work::Stop(_) | Work::Verify(_))
+        let after = matches!(&step.work, Work::Hook(hook) if hook.moment == Moment::After);
+        passed || after || matches!(step.work, Work::Drain(_) | Work::Stop(_) | Work::Verify(_))
     }) && deployment.plan.steps.iter().any(|step| matches!(step.work, Work::Bake { .. }))
 }
 

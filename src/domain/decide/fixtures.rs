@@ -54,6 +54,7 @@ pub(super) fn environment(after: Option<&str>, protected: bool, strategy: Strate
         strategy,
         replicas: BTreeMap::from([("web".to_owned(), 2), ("worker".to_owned(), 1)]),
         bake: Millis::minutes(5),
+        ..Environment::default()
     }
 }
 
@@ -73,6 +74,7 @@ pub(super) fn project() -> Project {
             stage("candidate", &["lint", "audit"]),
             stage("test", &["candidate"]),
         ],
+        roles: BTreeMap::new(),
         environments: BTreeMap::from([
             ("staging".into(), environment(None, false, Strategy::Rolling)),
             ("production".into(), environment(Some("staging"), true, Strategy::Canary(vec![10, 50]))),
@@ -102,6 +104,7 @@ pub(super) fn release(number: u64, migrations: &[&str]) -> Release {
         created: Timestamp(0),
         migrations: migrations.iter().map(migration).collect(),
         findings: Vec::new(),
+        serving: crate::domain::release::Serving::default(),
     }
 }
 
@@ -131,7 +134,7 @@ impl World {
         world
     }
 
-    fn write(&mut self, events: Vec<Event>) {
+    pub(super) fn write(&mut self, events: Vec<Event>) {
         for event in events {
             let seq = Seq(self.state.seq.0 + 1);
             let envelope = Envelope { seq, at: Timestamp(self.now), actor: Actor::Engine, event };

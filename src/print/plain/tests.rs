@@ -91,6 +91,7 @@ fn story() -> Vec<Event> {
         run,
         created: Timestamp(0),
         migrations: Vec::new(),
+        serving: crate::domain::release::Serving::default(),
         findings: Vec::new(),
     };
     let inconclusive = Verdict::Inconclusive { reason: "3 packages could not be audited".to_owned() };

@@ -52,6 +52,7 @@ fn release(number: u64) -> (ReleaseNumber, Release) {
         run: RunId(number),
         created: Timestamp(0),
         migrations: Vec::new(),
+        serving: crate::domain::release::Serving::default(),
         findings: Vec::new(),
     };
     (ReleaseNumber(number), release)
@@ -63,6 +64,7 @@ fn deployment(release: u64, kind: DeploymentKind, phase: DeploymentPhase, target
         release: ReleaseNumber(release),
         kind,
         plan: Plan::new(PlanParts::default(), Vec::new()),
+        settings: crate::domain::project::Environment::default(),
         reason: String::new(),
         by: Actor::Engine,
         created: Timestamp(0),

@@ -185,6 +185,7 @@ impl<'m> Card<'m> {
             Work::AwaitHealthy(_) => ("waits until replicas answer well", None),
             Work::Shift { .. } => ("moves traffic", None),
             Work::Bake { .. } => ("watches the new set and judges it", None),
+            Work::Hook(hook) => (hook.run.as_str(), None),
             Work::Drain(_) => ("lets requests in flight end", None),
             Work::Stop(_) => ("stops replicas", None),
             Work::Verify(_) => ("asks what is really live", None),

@@ -171,7 +171,8 @@ impl World {
     }
 
     async fn build(&self, setting: &Setting, installed: &Output) -> Result<Output, Cause> {
-        let build = Build { setting: setting.clone(), artifact: ArtifactSettings::default() };
+        let build =
+            Build { setting: setting.clone(), artifact: ArtifactSettings::default(), roles: BTreeMap::new() };
         let mut bench = self.bench("candidate", Work::Build(build.clone()), &[("install", installed)]);
         let done = super::candidate::run(&mut bench, &build).await.unwrap();
         ended(&bench, done.verdict, done.output)

@@ -63,7 +63,8 @@ async fn a_candidate_is_built_once_and_an_altered_one_never_used() {
 
     // Two builds of the same inputs at once: one builds, the other finds it built.
     std::fs::rename(home, world.dir.path().join("second")).unwrap();
-    let build = Build { setting: setting.clone(), artifact: ArtifactSettings::default() };
+    let build =
+        Build { setting: setting.clone(), artifact: ArtifactSettings::default(), roles: BTreeMap::new() };
     let bench = |name| world.bench(name, Work::Build(build.clone()), &[("install", &installed)]);
     let (mut one, mut two) = (bench("one"), bench("two"));
     let (first, second) = tokio::join!(
