@@ -116,6 +116,7 @@ fn spec(state: &State, layout: &Layout, key: &AttemptKey) -> Option<Spec> {
         artifacts: layout.artifacts(),
         cache: layout.cache.clone(),
         redact: Vec::new(),
+        deploy: None,
         env: environment::allowed(std::env::vars()),
     })
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::deploy::Deploy;
 use super::process::Identity;
 use super::reap::reap;
 use crate::domain::command::CommitFacts;
@@ -55,6 +56,9 @@ pub struct Spec {
     pub cache: PathBuf,
     /// Values that must not be in a log.
     pub redact: Vec<String>,
+    /// What a deployment's step needs to know beyond that; `None` of a run's.
+    #[serde(default)]
+    pub deploy: Option<Box<Deploy>>,
     /// The environment of the worker, and the base of its commands': see [`super::environment::allowed`].
     pub env: BTreeMap<String, String>,
 }

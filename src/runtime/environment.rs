@@ -57,6 +57,15 @@ pub fn allowed(from: impl Iterator<Item = (String, String)>) -> BTreeMap<String,
     from.filter(|(name, _)| passes(name)).collect()
 }
 
+/// The part of an environment that a release's processes get from the machine: who and where they are, and how they
+/// reach others; nothing of the tools that build.
+#[must_use]
+pub fn of_release(from: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    const TOOLS: &[&str] = &["PIP_", "UV_", "POETRY_", "DOCKER_", "GIT_SSL_", "TOWPATH_", "XDG_"];
+    let tool = |name: &str| TOOLS.iter().any(|prefix| name.starts_with(prefix)) || name == "SSH_AUTH_SOCK";
+    from.iter().filter(|(name, _)| !tool(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 fn passes(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     (NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))

@@ -22,6 +22,7 @@ pub struct Log {
     stdout: Redactor,
     stderr: Redactor,
     own: Redactor,
+    hidden: Vec<String>,
     lost: Option<String>,
 }
 
@@ -38,8 +39,17 @@ impl Log {
             stdout: redactor(),
             stderr: redactor(),
             own: redactor(),
+            hidden: redact.to_vec(),
             lost: None,
         })
+    }
+
+    /// Keeps these values out of it from here on, too.
+    pub fn hide(&mut self, values: impl Iterator<Item = String>) {
+        self.hidden.extend(values);
+        for redactor in [&mut self.stdout, &mut self.stderr, &mut self.own] {
+            *redactor = Redactor::new(self.hidden.iter().cloned());
+        }
     }
 
     /// Writes one sanitised line and gives it back as it was written, without its colours.

@@ -8,6 +8,8 @@
 //! | [`worker`] | the process itself |
 //! | [`workbench`], [`command`] | what a step's code works with |
 //! | [`exec`] | command lines of the pipeline |
+//! | [`deploy`] | the steps of a deployment |
+//! | [`lease`] | one deployment an environment at a time |
 //! | [`postgres`] | a throw-away PostgreSQL server beside a step |
 //! | [`reap`], [`process`] | who is left, and its end |
 //! | `place` | paths in a cause, as a person knows them |
@@ -16,8 +18,10 @@
 pub mod attempt;
 pub mod attend;
 pub mod command;
+pub mod deploy;
 pub mod environment;
 pub mod exec;
+pub mod lease;
 pub mod log;
 mod place;
 pub mod postgres;

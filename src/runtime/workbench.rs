@@ -93,6 +93,11 @@ impl Workbench {
         self.dir.join("work")
     }
 
+    /// Keeps these values out of the log from here on.
+    pub fn hide(&mut self, values: impl Iterator<Item = String>) {
+        self.log.hide(values);
+    }
+
     /// Writes a line of our own into the log.
     pub fn say(&mut self, text: &str) {
         // Our own words may quote a file's name or an error of a tool.

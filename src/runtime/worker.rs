@@ -19,7 +19,7 @@ use super::place::Places;
 use super::process::{Identity, Process, below};
 use super::services::{self, Running};
 use super::workbench::{CannotCheck, Done, Workbench};
-use super::{exec, log, python, reap};
+use super::{deploy, exec, log, python, reap};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::plan::{Cause, Output, Verdict, Work};
 use crate::domain::time::Millis;
@@ -262,7 +262,7 @@ async fn dispatch(bench: &mut Workbench, work: &Work) -> Result<Done> {
         | Work::Hook(_)
         | Work::Drain(_)
         | Work::Stop(_)
-        | Work::Verify(_) => bail!("this runtime does not deploy"),
+        | Work::Verify(_) => deploy::run(bench, work).await,
     }
 }
 
@@ -317,10 +317,17 @@ fn left_running(dir: &Path, services: &Running) -> Vec<Process> {
             left.push(process);
         }
     }
-    let services = services.processes();
-    let under = below(&left, &services);
-    left.retain(|process| !services.contains(&process.pid) && !under.contains(&process.pid));
+    let mut stays = services.processes();
+    stays.extend(left.iter().filter(|process| is_keeper(process)).map(|process| process.pid));
+    let under = below(&left, &stays);
+    left.retain(|process| !stays.contains(&process.pid) && !under.contains(&process.pid));
     left
+}
+
+/// Whether it looks after a replica. A deployment's step starts those as its children, and they outlive it; they
+/// carry no attempt's mark, so what a step of a pipeline runs cannot pass for one.
+fn is_keeper(process: &Process) -> bool {
+    process.was_started_with(replica::keeper::SUBCOMMAND) && !process.carries_any(reap::VARIABLE)
 }
 
 /// TERM to every process of the attempt, `grace`, then KILL.

@@ -72,6 +72,7 @@ impl Stage {
             artifacts: base.join("artifacts"),
             cache: base.join("cache"),
             redact: Vec::new(),
+            deploy: None,
             env: environment::allowed(std::env::vars()),
         };
         Self { _temporary: temporary, dir: base.join("runs/1/check/1"), base, spec }

@@ -143,6 +143,7 @@ impl World {
             artifacts: self.dir.path().join("artifacts"),
             cache: self.cache(),
             redact: Vec::new(),
+            deploy: None,
             env: allowed(std::env::vars()),
         };
         // Nothing stops these steps.

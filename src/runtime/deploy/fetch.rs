@@ -1,0 +1,86 @@
+//! Before anything is touched: the artifact is byte for byte what was tested, and the release starts with this
+//! environment's settings and secrets.
+
+use anyhow::Result;
+
+use super::{Deploy, failed, passed, place};
+use crate::domain::plan::{Cause, Target};
+use crate::runtime::python::candidate;
+use crate::runtime::workbench::{Done, Workbench};
+
+pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target) -> Result<Done> {
+    if let Some(cause) = missing_roles(deploy, target) {
+        return Ok(failed(cause));
+    }
+    bench.say(&format!("Measuring {}.", target.artifact.location));
+    let measured = candidate::verify_touched(target.artifact.location.clone().into(), None).await;
+    match measured {
+        Ok(id) if id == target.artifact.id => {}
+        Ok(id) => return Ok(failed(another(target, &format!("{id} lies there")))),
+        Err(altered) => return Ok(failed(another(target, &altered.to_string()))),
+    }
+    let mut facts = vec![target.artifact.id.short().to_owned(), format!("{} files verified", target.artifact.files)];
+    let secrets = match place::secrets(deploy).await {
+        Ok(secrets) => secrets,
+        Err(cause) => return Ok(failed(cause)),
+    };
+    bench.hide(secrets.values().map(|secret| secret.expose().to_owned()));
+    match secrets.len() {
+        0 => {}
+        1 => facts.push("1 secret answers".to_owned()),
+        count => facts.push(format!("{count} secrets answer")),
+    }
+    let env = place::env(deploy, target, bench.spec().commit.id.as_str(), &bench.spec().env);
+    if let Some(django) = place::django(deploy, target, env) {
+        let line = django.manage(&["check"]);
+        let line = line.envs(secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned())));
+        bench.say(&format!("$ manage.py check, with the settings of {}", deploy.environment));
+        let ended = bench.run(line).await?;
+        if !ended.success() {
+            let mut cause = ended.cause(format!("{} does not start with the settings of {}", target.release, deploy.environment));
+            if let Some(line) = ended.tail.iter().rev().find(|line| !line.trim().is_empty()) {
+                cause.summary = format!("{}: {}", cause.summary, line.trim());
+            }
+            cause.expected = "manage.py check finds nothing wrong".to_owned();
+            cause.cure = format!(
+                "See what the settings read: [environment.{0}.env] and [environment.{0}.secrets] give it.",
+                deploy.environment
+            );
+            return Ok(failed(cause));
+        }
+        facts.push("settings load".to_owned());
+    }
+    Ok(passed(facts))
+}
+
+/// The environment wants replicas of a role that the release does not have.
+fn missing_roles(deploy: &Deploy, target: &Target) -> Option<Cause> {
+    let roles = &deploy.serving.roles;
+    let wanted = deploy.settings.replicas.iter().filter(|(role, count)| **count > 0 && !roles.contains_key(*role));
+    let missing: Vec<&str> = wanted.map(|(role, _)| role.as_str()).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let there: Vec<&str> = roles.keys().map(String::as_str).collect();
+    Some(Cause {
+        summary: format!("{} has no role {}", target.release, missing.join(", ")),
+        expected: format!("a [role.NAME] in the release's own towpath.toml for each of {}", missing.join(", ")),
+        measured: if there.is_empty() { "no role at all".to_owned() } else { there.join(", ") },
+        cure: "Roles travel with the commit: write [role.NAME] with its command, commit, and run the pipeline; or take \
+               the role out of the environment's `replicas`."
+            .to_owned(),
+        ..Cause::default()
+    })
+}
+
+fn another(target: &Target, measured: &str) -> Cause {
+    Cause {
+        summary: format!("the artifact of {} is not what was tested", target.release),
+        expected: target.artifact.id.to_string(),
+        measured: measured.to_owned(),
+        cure: "It was changed or removed after it was built. Find out who writes there; run the commit again, which \
+               builds it again."
+            .to_owned(),
+        ..Cause::default()
+    }
+}

@@ -1,0 +1,36 @@
+//! The project's own command lines: hooks and smoke tests, in the release's directory.
+
+use anyhow::Result;
+
+use super::{Deploy, failed, passed, place};
+use crate::domain::plan::{Hook, Moment};
+use crate::runtime::command::CommandLine;
+use crate::runtime::workbench::{Done, Workbench};
+
+pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, hook: &Hook) -> Result<Done> {
+    let secrets = match place::secrets(deploy).await {
+        Ok(secrets) => secrets,
+        Err(cause) => return Ok(failed(cause)),
+    };
+    bench.hide(secrets.values().map(|secret| secret.expose().to_owned()));
+    let env = place::env(deploy, &hook.target, bench.spec().commit.id.as_str(), &bench.spec().env);
+    bench.say(&format!("$ {}", hook.run));
+    let line = CommandLine::shell(&hook.run)
+        .cwd(place::app(&hook.target))
+        .envs(env)
+        .envs(secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned())));
+    let ended = bench.run(line).await?;
+    if ended.success() {
+        return Ok(passed([]));
+    }
+    let what = match hook.moment {
+        Moment::Smoke => "the smoke test failed",
+        Moment::Before | Moment::AfterMigrate | Moment::After => "the hook failed",
+    };
+    let mut cause = ended.cause(format!("{what}: {}", hook.run));
+    cause.cure = match hook.moment {
+        Moment::Before => "Nothing was touched. Mend what it says, then promote again.".to_owned(),
+        _ => String::new(),
+    };
+    Ok(failed(cause))
+}

@@ -1,0 +1,156 @@
+//! The steps of a deployment: what makes a release live on this machine, replica by replica.
+//!
+//! | file | is |
+//! |---|---|
+//! | [`place`] | where a release's commands run, and with what |
+//! | `fetch` | the artifact is what it was, and starts with this environment's settings |
+//! | `migrate`, `hook` | command lines of the release |
+//! | `start`, `healthy`, `drain`, `stop` | replicas |
+//! | `shift` | who gets the traffic |
+//! | `bake` | the new set is watched and judged |
+//! | `verify`, [`observe`] | what is really there |
+
+mod bake;
+mod drain;
+mod fetch;
+mod healthy;
+mod hook;
+mod migrate;
+pub mod observe;
+pub mod place;
+mod shift;
+mod start;
+mod stop;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::attempt::Spec;
+use super::lease;
+use super::workbench::{Done, Workbench};
+use crate::domain::ids::{DeploymentId, EnvironmentName, Epoch, ReleaseNumber, ReplicaKey};
+use crate::domain::plan::{Cause, Output, Replicas, Work};
+use crate::domain::project::Environment;
+use crate::domain::release::Serving;
+use crate::domain::running::keys;
+use crate::router::Trouble;
+
+pub use bake::read_progress;
+
+/// What a deployment's step needs to know beyond its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// The project's name.
+    pub project: String,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The environment as it was configured when the deployment was confirmed.
+    pub settings: Environment,
+    /// How the release is run.
+    pub serving: Serving,
+    /// The release's version, where a tag gives one.
+    pub version: Option<String>,
+    /// The environment's directory.
+    pub directory: PathBuf,
+    /// The operator's working tree: where secrets' commands and the router's run.
+    pub home: PathBuf,
+    /// Where the lease lies.
+    pub lease: PathBuf,
+    /// The lease's epoch.
+    pub epoch: Epoch,
+    /// All that is meant to live in the environment, and which release each is of.
+    pub running: Vec<(ReplicaKey, ReleaseNumber)>,
+    /// Where the releases' collected static files lie that run beside: by deployment.
+    pub static_files: Vec<(DeploymentId, PathBuf)>,
+}
+
+impl Deploy {
+    /// A replica's directory. [`crate::store::layout::Layout::replica`] says the same.
+    #[must_use]
+    pub fn replica(&self, key: &ReplicaKey) -> PathBuf {
+        replica_directory(&self.directory, key)
+    }
+
+    /// The replicas that a step is about.
+    pub fn keys(&self, replicas: &Replicas) -> Vec<ReplicaKey> {
+        keys(replicas, self.deployment).collect()
+    }
+}
+
+/// A replica's directory below its environment's.
+#[must_use]
+pub fn replica_directory(environment: &Path, key: &ReplicaKey) -> PathBuf {
+    environment.join("replicas").join(format!("d{}-{}-{}", key.deployment.0, key.role, key.index))
+}
+
+/// Carries a deployment's step out.
+///
+/// # Errors
+/// When something of Towpath's own broke; what a person has to mend is a failed verdict.
+pub async fn run(bench: &mut Workbench, work: &Work) -> Result<Done> {
+    let deploy = context(bench.spec())?;
+    if work.mutates_environment()
+        && let Err(error) = lease::check(&deploy.lease, deploy.epoch)
+    {
+        return Ok(Done::failed(lost_lease(&error), Output::default()));
+    }
+    match work {
+        Work::Fetch(target) => fetch::run(bench, &deploy, target).await,
+        Work::Migrate(target) => migrate::run(bench, &deploy, target).await,
+        Work::Hook(hook) => hook::run(bench, &deploy, hook).await,
+        Work::Start(replicas) => start::run(bench, &deploy, replicas).await,
+        Work::AwaitHealthy(replicas) => healthy::run(bench, &deploy, replicas).await,
+        Work::Shift { weight, of, shares, .. } => shift::run(bench, &deploy, *weight, *of, shares).await,
+        Work::Bake { window, weight, against, .. } => {
+            bake::run(bench, &deploy, *window, *weight, against).await
+        }
+        Work::Drain(replicas) => drain::run(bench, &deploy, replicas).await,
+        Work::Stop(replicas) => stop::run(bench, &deploy, replicas).await,
+        Work::Verify(target) => verify::run(bench, &deploy, target).await,
+        Work::Install(_) | Work::Exec(_) | Work::Build(_) | Work::Inspect(_) | Work::MigrateEmpty(_) => {
+            anyhow::bail!("{} is no step of a deployment", bench.spec().step.id)
+        }
+    }
+}
+
+fn context(spec: &Spec) -> Result<Deploy> {
+    spec.deploy.clone().map(|deploy| *deploy).context("the step does not know which deployment it belongs to")
+}
+
+fn lost_lease(error: &anyhow::Error) -> Cause {
+    Cause {
+        summary: "the environment's lease is not held any more".to_owned(),
+        expected: "this deployment's lease, with time left on it".to_owned(),
+        measured: format!("{error:#}"),
+        cure: "See who deploys to this environment; nothing was changed by this step. Then go on, or take it back."
+            .to_owned(),
+        ..Cause::default()
+    }
+}
+
+impl From<Trouble> for Cause {
+    fn from(trouble: Trouble) -> Self {
+        let Trouble { summary, expected, measured, last_lines, cure } = trouble;
+        Self { summary, expected, measured, exit_code: None, last_lines, cure }
+    }
+}
+
+/// A step that passed, with facts for its row.
+fn passed(facts: impl IntoIterator<Item = String>) -> Done {
+    Done::passed(Output { facts: facts.into_iter().collect(), ..Output::default() })
+}
+
+/// A step that failed.
+fn failed(cause: impl Into<Cause>) -> Done {
+    Done::failed(cause.into(), Output::default())
+}
+
+/// `1 replica`, `3 replicas`.
+fn count(replicas: usize) -> String {
+    format!("{replicas} replica{}", if replicas == 1 { "" } else { "s" })
+}

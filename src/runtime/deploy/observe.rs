@@ -1,0 +1,74 @@
+//! What is really live: asked through the router where there is one, otherwise of the replicas that should be.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::healthy;
+use super::replica_directory;
+use crate::domain::ids::{DeploymentId, ReplicaKey};
+use crate::domain::planner::ROUTED_ROLE;
+use crate::domain::project::{Environment, Router};
+use crate::domain::health::ReplicaState;
+use crate::domain::state::Live;
+use crate::probe::http::{Ask, Prober};
+use crate::router::nginx::labelled;
+use crate::runtime::replica;
+
+/// How long it is tried to get a good answer before a bad one counts.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Looks at what is live. `running` is what is meant to live; `given` who has the traffic by the record, for an
+/// environment without a router. `None` when nothing of ours answers.
+pub async fn live(
+    settings: &Environment,
+    directory: &Path,
+    running: &[ReplicaKey],
+    given: &[DeploymentId],
+) -> Option<Live> {
+    let prober = Prober::new().ok()?;
+    let until = tokio::time::Instant::now() + PATIENCE;
+    let mut seen = None;
+    loop {
+        seen = look(&prober, settings, directory, running, given).await.or(seen);
+        if seen.as_ref().is_some_and(|live| live.healthy) || tokio::time::Instant::now() > until {
+            return seen;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn look(
+    prober: &Prober,
+    settings: &Environment,
+    directory: &Path,
+    running: &[ReplicaKey],
+    given: &[DeploymentId],
+) -> Option<Live> {
+    if let (Router::Nginx(_), Some(url)) = (&settings.router, &settings.url) {
+        let ask = Ask {
+            expect_status: settings.health.status,
+            within: Some(settings.health.within),
+            ..Ask::new(format!("{}{}", url.trim_end_matches('/'), settings.health.path), ANSWER)
+        };
+        let answer = prober.ask(&ask).await;
+        let deployment = answer.deployment.as_deref().and_then(labelled)?;
+        return Some(Live { deployment, healthy: answer.healthy });
+    }
+    let newest = given.iter().max()?;
+    let mut healthy = true;
+    let mut lives = false;
+    for key in running.iter().filter(|key| &key.deployment == newest) {
+        let status = replica::status(&replica_directory(directory, key));
+        let is_up = status.state == ReplicaState::Up;
+        lives |= is_up;
+        healthy &= match status.port.filter(|_| is_up && key.role == ROUTED_ROLE) {
+            Some(port) => prober.ask(&healthy::ask(settings, port)).await.healthy,
+            None => is_up,
+        };
+    }
+    lives.then_some(Live { deployment: *newest, healthy })
+}

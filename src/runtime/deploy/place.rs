@@ -1,0 +1,73 @@
+//! Where a release's commands run, and with what: its own directory and packages, the environment's variables, and
+//! its secrets, which are asked for at each use.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Deploy;
+use crate::domain::plan::{Cause, Target};
+use crate::domain::project::ProjectKind;
+use crate::runtime::environment;
+use crate::runtime::python::django::Place;
+use crate::secret::{self, Secret};
+
+/// The directory with the application's files.
+#[must_use]
+pub fn app(target: &Target) -> PathBuf {
+    Path::new(&target.artifact.location).join("app")
+}
+
+/// The environment of every process of a release, but for its secrets. `base` is what the engine may pass on.
+#[must_use]
+pub fn env(deploy: &Deploy, target: &Target, commit: &str, base: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut env = environment::of_release(base);
+    let venv = Path::new(&target.artifact.location).join("venv");
+    let path = base.get("PATH").map_or("/usr/bin:/bin", String::as_str);
+    env.insert("PATH".into(), format!("{}:{path}", venv.join("bin").display()));
+    env.insert("VIRTUAL_ENV".into(), venv.display().to_string());
+    env.insert("PYTHONUNBUFFERED".into(), "1".into());
+    env.insert("PYTHONDONTWRITEBYTECODE".into(), "1".into());
+    if let Some(settings) = &deploy.serving.settings {
+        env.insert("DJANGO_SETTINGS_MODULE".into(), settings.clone());
+    }
+    env.insert("TOWPATH".into(), "1".into());
+    env.insert("TOWPATH_ENVIRONMENT".into(), deploy.environment.0.clone());
+    env.insert("TOWPATH_DEPLOYMENT".into(), deploy.deployment.0.to_string());
+    env.insert("TOWPATH_RELEASE".into(), target.release.to_string());
+    env.insert("TOWPATH_COMMIT".into(), commit.to_owned());
+    if let Some(version) = &deploy.version {
+        env.insert("TOWPATH_VERSION".into(), version.clone());
+    }
+    if let Some(url) = &deploy.settings.url {
+        env.insert("URL".into(), url.clone());
+    }
+    env.extend(deploy.settings.env.clone());
+    env
+}
+
+/// The environment's secrets, asked for now.
+///
+/// # Errors
+/// Which one has no value, and why.
+#[expect(clippy::result_large_err, reason = "once a step, and the cause is what the screen shows")]
+pub async fn secrets(deploy: &Deploy) -> Result<BTreeMap<String, Secret>, Cause> {
+    let own = |name: &str| std::env::var(name).ok();
+    secret::resolve(&deploy.settings.secrets, &deploy.home, &own).await.map_err(|trouble| Cause {
+        summary: trouble.to_string(),
+        expected: format!("a value for {}, from its {} source", trouble.name, trouble.kind),
+        measured: trouble.measured.clone(),
+        exit_code: None,
+        last_lines: Vec::new(),
+        cure: trouble.cure.clone(),
+    })
+}
+
+/// Where `manage.py` runs; `None` where the release is no Django project.
+#[must_use]
+pub fn django(deploy: &Deploy, target: &Target, env: BTreeMap<String, String>) -> Option<Place> {
+    (deploy.serving.kind != Some(ProjectKind::Plain)).then(|| Place {
+        python: Path::new(&target.artifact.location).join("venv/bin/python"),
+        cwd: app(target),
+        env,
+    })
+}

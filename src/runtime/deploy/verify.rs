@@ -1,0 +1,100 @@
+//! The end of a deployment, asked from outside: the wanted set answers, well; every replica runs; the database is
+//! where the release wants it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::healthy;
+use super::{Deploy, count, failed, passed, place};
+use crate::domain::health::ReplicaState;
+use crate::domain::plan::{Cause, Target};
+use crate::probe::http::{Ask, Prober};
+use crate::router::nginx::labelled;
+use crate::runtime::replica;
+use crate::runtime::workbench::{Done, Workbench};
+
+/// How often an answer that is not well is asked for again before it counts.
+const TRIES: u32 = 3;
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target) -> Result<Done> {
+    let mut facts = Vec::new();
+    if let Some(url) = &deploy.settings.url {
+        match through(deploy, target, url).await? {
+            Ok(fact) => facts.push(fact),
+            Err(cause) => return Ok(failed(cause)),
+        }
+    }
+    let of_release: Vec<_> = deploy.running.iter().filter(|(_, release)| *release == target.release).collect();
+    for (key, _) in &of_release {
+        let dir = deploy.replica(key);
+        let status = replica::status(&dir);
+        if status.state != ReplicaState::Up {
+            let cause = healthy::ended(key, &dir, &status).unwrap_or_else(|| Cause {
+                summary: format!("{key} is {}", status.state.word()),
+                ..Cause::default()
+            });
+            return Ok(failed(cause));
+        }
+    }
+    facts.push(format!("{} up", count(of_release.len())));
+    let env = place::env(deploy, target, bench.spec().commit.id.as_str(), &bench.spec().env);
+    if let Some(django) = place::django(deploy, target, env) {
+        let secrets = match place::secrets(deploy).await {
+            Ok(secrets) => secrets,
+            Err(cause) => return Ok(failed(cause)),
+        };
+        bench.hide(secrets.values().map(|secret| secret.expose().to_owned()));
+        let line = django.manage(&["migrate", "--check", "--noinput", "--no-color"]);
+        let line = line.envs(secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned())));
+        bench.say("$ manage.py migrate --check");
+        let ended = bench.run(line).await?;
+        if !ended.success() {
+            let last = ended.tail.iter().rev().find(|line| !line.trim().is_empty());
+            let mut cause = ended.cause(format!(
+                "the database is not where {} wants it: {}",
+                target.release,
+                last.map_or("", |line| line.trim())
+            ));
+            cause.expected = "every migration of the release is applied".to_owned();
+            return Ok(failed(cause));
+        }
+        facts.push("migrated".to_owned());
+    }
+    Ok(passed(facts))
+}
+
+/// Through the router: a good answer, of the wanted release.
+#[expect(clippy::result_large_err, reason = "once a step, and the cause is what the screen shows")]
+async fn through(deploy: &Deploy, target: &Target, url: &str) -> Result<Result<String, Cause>> {
+    let prober = Prober::new().map_err(anyhow::Error::msg)?;
+    let health = &deploy.settings.health;
+    let ask = Ask {
+        expect_status: health.status,
+        within: Some(health.within),
+        ..Ask::new(format!("{}{}", url.trim_end_matches('/'), health.path), ANSWER)
+    };
+    let mut cause = Cause::default();
+    for _ in 0..TRIES {
+        let answer = prober.ask(&ask).await;
+        let by = answer.deployment.as_deref().and_then(labelled);
+        let is_wanted = by.is_none_or(|by| {
+            by == deploy.deployment
+                || deploy.running.iter().any(|(key, release)| key.deployment == by && *release == target.release)
+        });
+        if answer.healthy && is_wanted {
+            return Ok(Ok(format!("{} {} in {}", health.path, answer.why, answer.latency)));
+        }
+        let who = by.map_or_else(String::new, |by| format!(" from deployment {by}"));
+        cause = Cause {
+            summary: format!("{} answers{who}: {}", ask.url, answer.why),
+            expected: format!("a good answer of {}", target.release),
+            measured: format!("{}{who}: {}", answer.why, answer.body_start),
+            ..Cause::default()
+        };
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(Err(cause))
+}
