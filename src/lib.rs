@@ -12,6 +12,8 @@
 //! | [`git`] | the user's own git, tamed | `domain` |
 //! | [`store`] | journal, log segments, ballast, where each lies | `domain`, `text` |
 //! | [`runtime`] | where steps run: a worker process an attempt | `domain`, `preset`, `text`, `git`, `store` |
+//! | [`probe`] | one question to something that runs | `domain`, `text` |
+//! | [`router`] | who gets the traffic: nginx | `domain`, `text`, `store::durable`, `probe` |
 //! | [`wire`] | JSON lines between viewer and engine | `domain`, `store::layout` |
 //! | [`engine`] | one loop: decide, write, act | all above |
 //! | [`tui`], [`print`](mod@print) | what people and programs read | `domain`, `text`, `wire`, `store::segment` |
@@ -24,6 +26,8 @@ pub mod engine;
 pub mod git;
 pub mod preset;
 pub mod print;
+pub mod probe;
+pub mod router;
 pub mod runtime;
 pub mod store;
 pub mod text;

@@ -20,6 +20,8 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("git", vec!["domain", "text"]),
         ("store", vec!["domain", "text"]),
         ("runtime", vec!["domain", "preset", "text", "git", "store"]),
+        ("probe", vec!["domain", "text"]),
+        ("router", vec!["domain", "text", "store::durable", "store::StoreError", "probe"]),
         ("wire", vec!["domain", "store::layout"]),
         ("engine", vec!["domain", "config", "preset", "text", "git", "store", "runtime", "wire"]),
         ("tui", vec!["domain", "text", "wire", "store::segment"]),
