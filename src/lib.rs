@@ -29,6 +29,7 @@ pub mod print;
 pub mod probe;
 pub mod router;
 pub mod runtime;
+pub mod secret;
 pub mod store;
 pub mod text;
 pub mod tui;

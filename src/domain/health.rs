@@ -25,6 +25,13 @@ pub enum ReplicaState {
     Gone,
 }
 
+/// As a person reads it in a row.
+impl std::fmt::Display for ReplicaState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word())
+    }
+}
+
 impl ReplicaState {
     /// The word on screen.
     #[must_use]

@@ -346,6 +346,18 @@ pub enum SecretSource {
     Command(String),
 }
 
+impl SecretSource {
+    /// Which sort it is, as the configuration names it: `env`, `file`, `command`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Env(_) => "env",
+            Self::File(_) => "file",
+            Self::Command(_) => "command",
+        }
+    }
+}
+
 /// Who spreads an environment's traffic.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -384,31 +396,4 @@ pub enum Strategy {
     BlueGreen,
     /// A second set, traffic by these weights (per cent, ascending), then all.
     Canary(Vec<u8>),
-}
-
-/// Who gives an environment's traffic to its deployments.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Router {
-    /// Nobody that Towpath knows of: replicas listen, and what is in front of them is the user's own.
-    #[default]
-    None,
-    /// nginx, by one included file that Towpath writes.
-    Nginx(Nginx),
-}
-
-/// An nginx that gives traffic to deployments. Its site is the user's; one file that it includes is Towpath's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub struct Nginx {
-    /// Path of the file that Towpath writes. It is included in `http {}`, before the site that uses it.
-    pub include: String,
-    /// The command that tests the configuration, for `sh -c`: `sudo nginx -t`.
-    pub test: String,
-    /// The command that makes nginx read its configuration again, for `sh -c`: `sudo nginx -s reload`.
-    pub reload: String,
-    /// The access log that is written in Towpath's format; `None`: no traffic is measured.
-    pub access_log: Option<String>,
-    /// The directory that nginx serves under `STATIC_URL`; Towpath keeps it filled. `None`: it serves none.
-    pub static_files: Option<String>,
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::ids::{DeploymentId, EnvironmentName, ReplicaKey};
 use super::plan::{Replicas, Share, Target, Work};
 use super::planner::ROUTED_ROLE;
+use super::project::SecretSource;
 use super::state::{Deployment, State, StepPhase, StepState};
 
 impl State {
@@ -104,6 +105,20 @@ impl State {
             set.extend(self.set_of(earlier).into_iter().filter(|key| !own.contains(&key.role)));
         }
         set
+    }
+
+    /// The variables that secrets are taken from, of every environment as it is configured today or was when it was
+    /// last deployed to: they are the engine's to pass on to deployments, and to nothing else.
+    #[must_use]
+    pub fn secret_variables(&self) -> BTreeSet<String> {
+        let today = self.project.iter().flat_map(|project| project.environments.values());
+        let deployed = self.deployments.values().map(|deployment| &deployment.settings);
+        let sources = today.chain(deployed).flat_map(|environment| environment.secrets.values());
+        let names = sources.filter_map(|source| match source {
+            SecretSource::Env(name) => Some(name.clone()),
+            SecretSource::File(_) | SecretSource::Command(_) => None,
+        });
+        names.collect()
     }
 
     /// Replicas as a plan's steps name them: runs of one role of one deployment, the routed role first.

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use super::deployments::MeantToLive;
+use super::samples::Samples;
 use super::{effects, log, now, prepare, queries, watches};
 use crate::domain::command::{Command, Refusal, RefusalKind};
 use crate::domain::decide::{Input, decide};
 use crate::domain::effect::{Effect, Outcome};
 use crate::domain::event::{Envelope, Event};
+use crate::domain::health::Sample;
 use crate::domain::ids::Actor;
 use crate::domain::query::Query;
 use crate::domain::state::State;
@@ -37,8 +40,13 @@ pub(super) struct Engine {
     pub(super) layout: Arc<Layout>,
     pub(super) state: State,
     pub(super) inputs: mpsc::Sender<Input>,
+    /// Where watches put what they measure.
+    pub(super) measured: mpsc::Sender<Sample>,
+    /// What is meant to live.
+    pub(super) meant: MeantToLive,
     /// Git on the mirror is done by one task at a time.
     pub(super) mirror: Arc<Mutex<()>>,
+    samples: Samples,
     journal: Journal,
     viewers: BTreeMap<u64, (Viewer, mpsc::Sender<FromEngine>)>,
     in_flight: BTreeSet<Effect>,
@@ -54,6 +62,13 @@ pub(super) struct Engine {
     over: Option<String>,
 }
 
+/// Sends a sample to a viewer that has room for it: what is measured may be missed, what happens may not.
+fn offer(sink: &mpsc::Sender<FromEngine>, sample: &Sample) {
+    if sink.capacity() > sink.max_capacity() / 2 {
+        let _ = sink.try_send(FromEngine::Sampled { sample: sample.clone() });
+    }
+}
+
 /// Why an input was not carried out.
 enum NotDone {
     Refused(Refusal),
@@ -66,11 +81,15 @@ impl Engine {
         journal: Journal,
         state: State,
         inputs: mpsc::Sender<Input>,
+        measured: mpsc::Sender<Sample>,
     ) -> Self {
         Self {
             layout,
             state,
             inputs,
+            measured,
+            meant: MeantToLive::default(),
+            samples: Samples::default(),
             mirror: Arc::default(),
             journal,
             viewers: BTreeMap::new(),
@@ -120,6 +139,9 @@ impl Engine {
                 self.read_project();
                 let snapshot = FromEngine::Snapshot { state: Box::new(self.state.clone()) };
                 if sink.try_send(snapshot).is_ok() {
+                    for sample in self.samples.all() {
+                        offer(&sink, sample);
+                    }
                     self.viewers.insert(viewer.id, (viewer, sink));
                     let _ = reply.send(());
                     self.tell_who_is_here();
@@ -151,7 +173,7 @@ impl Engine {
     }
 
     fn command(&mut self, command: Command, actor: &Actor) -> Reply {
-        if let Command::StartRun { .. } = command {
+        if matches!(command, Command::StartRun { .. } | Command::Promote(_)) {
             self.read_project();
             if let Err(message) = self.room_for_a_run() {
                 return Reply::Failed { message };
@@ -296,6 +318,7 @@ impl Engine {
             self.tell(&FromEngine::Happened { envelope: envelope.clone() });
         }
         self.reconcile();
+        self.give_back_leases(&events);
         if events.iter().any(|event| matches!(event, Event::RunFinished { .. })) {
             self.sweep();
         }
@@ -304,6 +327,7 @@ impl Engine {
 
     /// Starts what is due and not under way, stops what is under way and no longer due.
     pub(super) fn reconcile(&mut self) {
+        self.meant.update(&self.state);
         let due = self.state.pending();
         self.in_flight.retain(|effect| due.contains(effect));
         for effect in due {
@@ -355,6 +379,14 @@ impl Engine {
             self.last_needed = Instant::now();
         } else if self.last_needed.elapsed() >= idle {
             self.end("Nothing was left to do and nobody was here.");
+        }
+    }
+
+    /// Something was measured.
+    pub(super) fn sample(&mut self, sample: &Sample) {
+        self.samples.keep(sample);
+        for (_, sink) in self.viewers.values() {
+            offer(sink, sample);
         }
     }
 

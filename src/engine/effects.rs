@@ -1,18 +1,28 @@
 //! One-shot outside work as tasks. Each ends with exactly one input to the loop.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::core::Engine;
 use super::{OWN_PROGRAM, log, prepare};
+use crate::domain::command::CommitFacts;
 use crate::domain::decide::Input;
 use crate::domain::effect::{Effect, Found, Outcome};
-use crate::domain::ids::{AttemptKey, Owner};
+use crate::domain::ids::{AttemptKey, DeploymentId, Owner, ReplicaKey};
 use crate::domain::plan::{Cause, Output, Verdict};
+use crate::domain::release::Release;
 use crate::domain::state::{Run, State};
 use crate::runtime::attempt::{self, Spec};
-use crate::runtime::environment;
+use crate::runtime::deploy::{Deploy, observe};
+use crate::runtime::{environment, lease};
 use crate::store::layout::Layout;
+
+/// How long a lease's file may be locked by somebody else, who holds that lock for one write as a rule.
+const LEASE: Duration = Duration::from_secs(10);
+/// How long a look at what is live may take; it has its own patience, this only ends what would never end.
+const OBSERVE: Duration = Duration::from_secs(60);
 
 /// Starts the task of an effect.
 pub(super) fn begin(engine: &Engine, effect: Effect) {
@@ -36,9 +46,14 @@ pub(super) fn begin(engine: &Engine, effect: Effect) {
         }
         Effect::Attempt { key } => {
             let spec = spec(&engine.state, &layout, &key);
+            // A run's step never gets what a deployment's secrets are taken from.
+            let secrets = match key.owner {
+                Owner::Deployment(_) => engine.secret_variables(),
+                Owner::Run(_) => BTreeMap::new(),
+            };
             tokio::spawn(async move {
                 let dir = layout.attempt(&key);
-                let (verdict, output) = match attend(dir, spec).await {
+                let (verdict, output) = match attend(dir, spec, secrets).await {
                     Ok(ended) => ended,
                     Err(error) => (Verdict::Failed(engine_trouble(&key, &error)), Output::default()),
                 };
@@ -68,24 +83,45 @@ pub(super) fn begin(engine: &Engine, effect: Effect) {
                 }
             });
         }
-        Effect::AcquireLease { deployment, .. } => {
-            tokio::spawn(send(Outcome::Lease {
-                deployment,
-                lease: Err("this version of Towpath has no runtime that deploys".to_owned()),
-            }));
+        Effect::AcquireLease { environment, deployment } => {
+            let path = engine.lease_path(&environment, deployment);
+            let asker = engine.asker();
+            tokio::spawn(async move {
+                let had = tokio::task::spawn_blocking(move || lease::acquire(&path, &asker, deployment));
+                let lease = match tokio::time::timeout(LEASE, had).await {
+                    Ok(Ok(Ok(lease))) => lease,
+                    Ok(Ok(Err(error))) => Err(format!("{error:#}")),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err(format!("its file could not be locked within {} seconds", LEASE.as_secs())),
+                };
+                send(Outcome::Lease { deployment, lease }).await;
+            });
         }
         Effect::ObserveEnvironment { environment, deployment } => {
-            tokio::spawn(send(Outcome::EnvironmentObserved { environment, deployment, live: None }));
+            let settings = engine.settings_of(deployment);
+            let running: Vec<ReplicaKey> = engine.state.running(&environment).into_iter().collect();
+            let traffic = engine.state.traffic(&environment);
+            let given: Vec<DeploymentId> = traffic.iter().filter_map(|share| share.replicas.of).collect();
+            tokio::spawn(async move {
+                let directory = layout.environment(&environment);
+                let look = observe::live(&settings, &directory, &running, &given);
+                let live = tokio::time::timeout(OBSERVE, look).await.ok().flatten();
+                send(Outcome::EnvironmentObserved { environment, deployment, live }).await;
+            });
         }
     }
 }
 
-async fn attend(dir: PathBuf, spec: Option<Spec>) -> anyhow::Result<(Verdict, Output)> {
+async fn attend(
+    dir: PathBuf,
+    spec: Option<Spec>,
+    secrets: BTreeMap<String, String>,
+) -> anyhow::Result<(Verdict, Output)> {
     if let Some(spec) = spec {
         let at = dir.clone();
         tokio::task::spawn_blocking(move || attempt::prepare(&at, &spec)).await??;
     }
-    let report = attempt::attend(&dir, Path::new(OWN_PROGRAM)).await?;
+    let report = attempt::attend(&dir, Path::new(OWN_PROGRAM), &secrets).await?;
     Ok((report.verdict, report.output))
 }
 
@@ -102,7 +138,10 @@ fn engine_trouble(key: &AttemptKey, error: &anyhow::Error) -> Cause {
 
 /// What a worker needs to know; `None` when the step is not known, which no open attempt's is.
 fn spec(state: &State, layout: &Layout, key: &AttemptKey) -> Option<Spec> {
-    let Owner::Run(number) = key.owner else { return None };
+    let number = match key.owner {
+        Owner::Run(number) => number,
+        Owner::Deployment(number) => return deployment_spec(state, layout, key, number),
+    };
     let Run { commit, plan, steps, .. } = state.runs.get(&number)?;
     let step = plan.as_ref()?.step(&key.step)?.clone();
     let inputs = steps.iter().map(|(step, state)| (step.clone(), state.output.clone())).collect();
@@ -118,5 +157,65 @@ fn spec(state: &State, layout: &Layout, key: &AttemptKey) -> Option<Spec> {
         redact: Vec::new(),
         deploy: None,
         env: environment::allowed(std::env::vars()),
+    })
+}
+
+/// The same of a deployment's step: which release, where, under which lease, beside what.
+fn deployment_spec(state: &State, layout: &Layout, key: &AttemptKey, number: DeploymentId) -> Option<Spec> {
+    let deployment = state.deployments.get(&number)?;
+    let release = state.releases.get(&deployment.release)?;
+    let step = deployment.plan.step(&key.step)?.clone();
+    let inputs = deployment.steps.iter().map(|(step, state)| (step.clone(), state.output.clone())).collect();
+    let directory = layout.environment(&deployment.environment);
+    let running = state.running(&deployment.environment);
+    let release_of = |key: &ReplicaKey| state.deployments.get(&key.deployment).map(|one| one.release);
+    let mut static_files: Vec<(DeploymentId, PathBuf)> = Vec::new();
+    for key in &running {
+        let known = static_files.iter().any(|(deployment, _)| *deployment == key.deployment);
+        let release = release_of(key).and_then(|release| state.releases.get(&release));
+        if let Some(Release { artifact, serving, .. }) = release.filter(|_| !known)
+            && let Some(files) = &serving.static_files
+        {
+            static_files.push((key.deployment, Path::new(&artifact.location).join(files)));
+        }
+    }
+    Some(Spec {
+        v: attempt::VERSION,
+        key: key.clone(),
+        step,
+        commit: commit_of(state, release),
+        inputs,
+        mirror: layout.mirror(),
+        artifacts: layout.artifacts(),
+        cache: layout.cache.clone(),
+        redact: Vec::new(),
+        deploy: Some(Box::new(Deploy {
+            project: state.project.as_ref().map_or_else(String::new, |project| project.name.clone()),
+            environment: deployment.environment.clone(),
+            deployment: number,
+            settings: deployment.settings.clone(),
+            serving: release.serving.clone(),
+            version: release.version.clone(),
+            lease: lease::path(&deployment.settings, &directory),
+            directory,
+            home: layout.repository.join(&layout.root),
+            epoch: deployment.lease?,
+            running: running.iter().filter_map(|key| Some((key.clone(), release_of(key)?))).collect(),
+            static_files,
+        })),
+        env: environment::allowed(std::env::vars()),
+    })
+}
+
+/// The commit of a release, also where its run is forgotten.
+fn commit_of(state: &State, release: &Release) -> CommitFacts {
+    let known = state.runs.get(&release.run).map(|run| run.commit.clone());
+    known.unwrap_or_else(|| CommitFacts {
+        id: release.commit.clone(),
+        subject: release.subject.clone(),
+        author: String::new(),
+        authored: release.created,
+        tags: Vec::new(),
+        branches: Vec::new(),
     })
 }

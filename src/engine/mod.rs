@@ -5,16 +5,22 @@
 //! | [`serve`] | the process: lock, journal, socket, one `select!` loop, the end |
 //! | [`core`] | what the loop does with one message: decide, write ahead, fold, tell, reconcile |
 //! | [`effects`] | one-shot outside work as tasks |
+//! | `deployments` | what the loop knows of leases, secrets and what is meant to live |
+//! | `probe` | how an environment is, asked again and again |
+//! | `samples` | measurements: lossy, kept for a while, told to who can keep up |
 //! | [`prepare`] | from a commit to a plan |
 //! | [`watches`] | lasting outside work as tasks |
 //! | [`queries`] | answers |
 //! | [`launch`] | a detached engine is started from a viewer |
 
 pub mod core;
+mod deployments;
 pub mod effects;
 pub mod launch;
 pub mod prepare;
+mod probe;
 pub mod queries;
+mod samples;
 pub mod serve;
 pub mod watches;
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use crate::domain::command::CommitFacts;
 use crate::domain::ids::{AttemptKey, CommitId, EnvironmentName, Owner, ReleaseNumber, RunId, StepId};
-use crate::domain::query::{Answer, CommitRow, LogSource, Query, RunSummary};
+use crate::domain::query::{Answer, CommitRow, LogSource, PromotionPreview, Query, RunSummary};
 use crate::domain::state::{Run, RunEnd, RunPhase, State};
 use crate::git::Mirror;
 use crate::store::journal::{self, Journal};
@@ -17,6 +18,9 @@ use crate::wire::protocol::Reply;
 /// The most journal rows that one answer carries.
 const MOST_ROWS: u32 = 5000;
 
+/// The most commits that a preview of a promotion carries.
+const COMMITS: usize = 100;
+
 /// A question that takes a while.
 pub(super) enum Later {
     /// Recent commits.
@@ -25,6 +29,8 @@ pub(super) enum Later {
     Resolve(String),
     /// The chain.
     VerifyChain,
+    /// A promotion, whose commits are git's to say: those of `to` that `from` has not.
+    Promotion { preview: Box<PromotionPreview>, from: Option<CommitId>, to: CommitId },
 }
 
 /// A question with all that its answer needs.
@@ -79,7 +85,12 @@ pub(super) fn at_once(
         }
         Query::PreviewPromotion { environment, release } => {
             match state.preview_promotion(&environment, release) {
-                Ok(preview) => answered(Answer::Promotion { preview: Box::new(preview) }),
+                Ok(preview) => {
+                    let commit = |release| state.release(release).ok().map(|release| release.commit.clone());
+                    let from = preview.from.and_then(|(_, release)| commit(release));
+                    let to = commit(release).unwrap_or_else(|| CommitId(String::new()));
+                    return Err(Later::Promotion { preview: Box::new(preview), from, to });
+                }
                 Err(refusal) => Reply::Refused { refusal },
             }
         }
@@ -204,6 +215,18 @@ impl Asked {
                     Err(error) => failed(format!("{error}")),
                 }
             }
+            Later::Promotion { preview, from, to } => {
+                let mut preview = preview.clone();
+                match self.brought(from.as_ref(), to) {
+                    Ok(commits) if commits.len() >= COMMITS => {
+                        preview.commits_note = format!("the newest {COMMITS} of them");
+                        preview.commits = commits;
+                    }
+                    Ok(commits) => preview.commits = commits,
+                    Err(error) => preview.commits_note = format!("they could not be read: {error}"),
+                }
+                answered(Answer::Promotion { preview })
+            }
             Later::VerifyChain => match journal::verify_file(&self.layout.journal()) {
                 Ok(chain) => answered(Answer::Chain { rows: chain.rows, broken: chain.broken }),
                 Err(error) => failed(format!("The journal could not be read: {error}.")),
@@ -211,11 +234,20 @@ impl Asked {
         }
     }
 
+    fn brought(
+        &self,
+        from: Option<&CommitId>,
+        to: &CommitId,
+    ) -> Result<Vec<CommitFacts>, crate::git::GitError> {
+        let mirror = Mirror::open(&self.layout.repository, &self.layout.mirror())?;
+        mirror.between(from, to, u32::try_from(COMMITS).unwrap_or(u32::MAX))
+    }
+
     fn commits(&self, limit: u32) -> Result<Vec<CommitRow>, crate::git::GitError> {
         let mirror = Mirror::open(&self.layout.repository, &self.layout.mirror())?;
         mirror.update()?;
         let commits = mirror.log(limit)?;
-        let row = |commit: crate::domain::command::CommitFacts| CommitRow {
+        let row = |commit: CommitFacts| CommitRow {
             run: self.runs.get(&commit.id).copied(),
             release: self.releases.get(&commit.id).copied(),
             commit,

@@ -30,6 +30,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// How many requests of viewers may wait for the loop.
 const REQUESTS: usize = 64;
 
+/// How many measurements may wait for the loop; more are lost.
+const SAMPLES: usize = 64;
+
 /// Runs the engine of a project until nobody needs it, it is asked to stop, or it is signalled.
 ///
 /// # Errors
@@ -57,7 +60,8 @@ pub async fn serve(layout: Layout, idle: Option<Duration>) -> anyhow::Result<()>
     let (requests, mut asked) = mpsc::channel(REQUESTS);
     let (inputs, mut outcomes) = mpsc::channel(INPUTS);
     let viewers = tokio::spawn(server::serve(listener, requests, Limits::default()));
-    let mut engine = Engine::new(Arc::clone(&layout), journal, state, inputs);
+    let (measured, mut samples) = mpsc::channel(SAMPLES);
+    let mut engine = Engine::new(Arc::clone(&layout), journal, state, inputs, measured);
     engine.outcome(Input::Outcome(Outcome::EngineStarted { version: VERSION.to_owned() }));
     engine.read_project();
     engine.reconcile();
@@ -72,6 +76,7 @@ pub async fn serve(layout: Layout, idle: Option<Duration>) -> anyhow::Result<()>
         tokio::select! {
             Some(message) = asked.recv() => engine.message(message),
             Some(input) = outcomes.recv() => engine.outcome(input),
+            Some(sample) = samples.recv() => engine.sample(&sample),
             _ = terminate.recv() => engine.end("The engine was told to end (TERM)."),
             _ = interrupt.recv() => engine.end("The engine was told to end (INT)."),
             _ = hangup.recv() => {}

@@ -1,18 +1,23 @@
 //! Lasting outside work as tasks. Each is stopped by aborting it.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
 use super::core::Engine;
-use super::now;
+use super::{OWN_PROGRAM, log, now, probe};
 use crate::domain::command::CommitFacts;
 use crate::domain::decide::Input;
 use crate::domain::effect::Outcome;
+use crate::domain::health::Sample;
 use crate::domain::time::Millis;
 use crate::domain::watch::Watch;
 use crate::git::{GitError, Mirror};
+use crate::runtime::deploy::read_progress;
+use crate::runtime::{environment, lease, replica};
 
 /// What a look at the followed branch found.
 enum Look {
@@ -32,6 +37,34 @@ impl From<Option<CommitFacts>> for Look {
 
 fn not_seen(branch: &str, why: String) -> Input {
     Input::Outcome(Outcome::BranchNotSeen { branch: branch.to_owned(), why })
+}
+
+/// How often the numbers of a bake are passed on.
+const BAKE: Duration = Duration::from_millis(500);
+/// How often it is looked whether a replica has a keeper.
+const KEEP: Duration = Duration::from_secs(1);
+/// The longest pause after a keeper that could not be started.
+const KEEP_LONGEST: Duration = Duration::from_secs(60);
+
+/// Gives a replica a keeper whenever it has none: one that was killed, or that went with a reboot.
+async fn keep(replica: String, dir: PathBuf, env: BTreeMap<String, String>) {
+    let mut pause = KEEP;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = KEEP;
+        // The step that starts it writes this down first, and may be about to launch it itself: one of the two
+        // keepers then finds the other and ends.
+        if !dir.join("spec.json").exists() || replica::is_stopping(&dir) || replica::status(&dir).keeper {
+            continue;
+        }
+        match replica::launch(&dir, Path::new(OWN_PROGRAM), &env).await {
+            Ok(()) => log(&format!("{replica} had no keeper and was given one")),
+            Err(error) => {
+                log(&format!("{replica} has no keeper, and could not be given one: {error:#}"));
+                pause = KEEP_LONGEST;
+            }
+        }
+    }
 }
 
 /// Starts the task of a watch.
@@ -92,11 +125,60 @@ pub(super) fn begin(engine: &Engine, watch: &Watch) -> AbortHandle {
                 }
             })
         }
-        // No runtime deploys yet, so no lease is ever held; the next issue's runtimes keep them alive here.
-        Watch::HoldLease { .. }
-        | Watch::KeepReplica { .. }
-        | Watch::Probe { .. }
-        | Watch::FollowBake { .. } => tokio::spawn(std::future::pending()),
+        Watch::HoldLease { environment, deployment, epoch } => {
+            let path = engine.lease_path(&environment, deployment);
+            let asker = engine.asker();
+            tokio::spawn(async move {
+                loop {
+                    let (path, asker) = (path.clone(), asker.clone());
+                    let renewed =
+                        tokio::task::spawn_blocking(move || lease::renew(&path, &asker, deployment, epoch))
+                            .await;
+                    if let Ok(Err(error)) = renewed {
+                        let lease = Err(format!("{error:#}"));
+                        let _ = inputs.send(Input::Outcome(Outcome::Lease { deployment, lease })).await;
+                        return;
+                    }
+                    tokio::time::sleep(lease::HEARTBEAT.into()).await;
+                }
+            })
+        }
+        Watch::KeepReplica { replica } => {
+            let dir = engine.layout.replica(&replica);
+            let state = &engine.state;
+            let settings = state.deployments.get(&replica.deployment).map(|one| one.settings.clone());
+            let mut env = environment::allowed(std::env::vars());
+            if settings.is_some_and(|settings| !settings.secrets.is_empty()) {
+                env.extend(engine.secret_variables());
+            }
+            tokio::spawn(keep(replica.to_string(), dir, env))
+        }
+        Watch::Probe { environment, health, url } => {
+            let probe = probe::Probe {
+                directory: engine.layout.environment(&environment),
+                environment,
+                health,
+                url,
+                meant: engine.meant.clone(),
+                measured: engine.measured.clone(),
+            };
+            tokio::spawn(probe.run())
+        }
+        Watch::FollowBake { key } => {
+            let (dir, measured) = (engine.layout.attempt(&key), engine.measured.clone());
+            tokio::spawn(async move {
+                let mut last = None;
+                loop {
+                    let report = read_progress(&dir);
+                    if let Some(report) = report.filter(|report| last.as_ref() != Some(report)) {
+                        last = Some(report.clone());
+                        let sample = Sample::Bake { key: key.clone(), at: now(), report };
+                        let _ = measured.send(sample).await;
+                    }
+                    tokio::time::sleep(BAKE).await;
+                }
+            })
+        }
     }
     .abort_handle()
 }

@@ -159,6 +159,25 @@ impl Mirror {
         Ok(commits)
     }
 
+    /// The commits that `to` has and `from` has not, newest first; from the beginning where there is no `from`.
+    ///
+    /// # Errors
+    /// What git says.
+    pub fn between(
+        &self,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        limit: u32,
+    ) -> Result<Vec<CommitFacts>, GitError> {
+        let references = facts::references(&self.place)?;
+        let count = format!("--max-count={limit}");
+        let without = from.map(|from| format!("^{from}"));
+        let mut arguments = vec![count.as_str(), to.as_str()];
+        arguments.extend(without.as_deref());
+        arguments.push("--");
+        facts::commits(&self.place, &references, &arguments)
+    }
+
     /// Where a branch is; a remote-tracking one (`origin/main`) where there is no branch of that name. `None`
     /// where there is neither.
     ///

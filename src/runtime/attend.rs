@@ -1,5 +1,6 @@
 //! What an engine does with an attempt: see that it is carried out (once), wait for its end, stop it.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -28,12 +29,13 @@ const LAST_LINES: u64 = 30;
 /// returned, a worker that lives is waited for, and only an attempt that never started is launched. May be called
 /// any number of times, from any number of engines; dropping the future disturbs nothing.
 ///
-/// `program` is this program: it is run as `program step-worker DIR`.
+/// `program` is this program: it is run as `program step-worker DIR`. `secrets` are variables of its environment that
+/// must not be written down with the specification.
 ///
 /// # Errors
 /// When the attempt cannot be read or its worker cannot be launched. A worker that dies is no error but a failed
 /// verdict that says so.
-pub async fn attend(dir: &Path, program: &Path) -> Result<Report> {
+pub async fn attend(dir: &Path, program: &Path, secrets: &BTreeMap<String, String>) -> Result<Report> {
     let files = Files::of(dir);
     for _ in 0..=LAUNCHES {
         if let Some(report) = files.report()? {
@@ -46,7 +48,7 @@ pub async fn attend(dir: &Path, program: &Path) -> Result<Report> {
         if files.is_started() {
             return died(&files).await;
         }
-        launch(&files, program).await?;
+        launch(&files, program, secrets).await?;
     }
     match files.report()? {
         Some(report) => Ok(report),
@@ -120,7 +122,7 @@ async fn end_of_worker(files: &Files) -> Result<()> {
 }
 
 /// Launches a worker and waits for its end. It goes on when we do not.
-async fn launch(files: &Files, program: &Path) -> Result<()> {
+async fn launch(files: &Files, program: &Path, secrets: &BTreeMap<String, String>) -> Result<()> {
     let spec = files.spec()?;
     let log = OpenOptions::new()
         .create(true)
@@ -137,6 +139,7 @@ async fn launch(files: &Files, program: &Path) -> Result<()> {
         .current_dir(&files.0)
         .env_clear()
         .envs(&spec.env)
+        .envs(secrets)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -11,6 +11,7 @@
 //! | [`deploy`] | the steps of a deployment |
 //! | [`lease`] | one deployment an environment at a time |
 //! | [`postgres`] | a throw-away PostgreSQL server beside a step |
+//! | [`replica`] | long-lived processes of a deployment, each looked after by a keeper |
 //! | [`reap`], [`process`] | who is left, and its end |
 //! | `place` | paths in a cause, as a person knows them |
 //! | [`environment`] | what of a shell's environment may reach a step |
@@ -28,6 +29,7 @@ pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod reap;
+pub mod replica;
 pub mod services;
 pub mod workbench;
 pub mod worker;

@@ -116,15 +116,6 @@ impl Process {
             .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|one| one == entry))
     }
 
-    /// Whether it was started with this variable in its environment, whatever its value. What may not be read counts
-    /// as having it.
-    #[must_use]
-    pub fn carries_any(&self, variable: &str) -> bool {
-        let start = [variable.as_bytes(), b"="].concat();
-        std::fs::read(format!("/proc/{}/environ", self.pid))
-            .map_or(true, |environ| environ.split(|byte| *byte == 0).any(|one| one.starts_with(&start)))
-    }
-
     /// Whether a part of its command line is in one of its arguments.
     #[must_use]
     pub fn was_started_with(&self, part: &str) -> bool {

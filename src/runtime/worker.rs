@@ -317,17 +317,10 @@ fn left_running(dir: &Path, services: &Running) -> Vec<Process> {
             left.push(process);
         }
     }
-    let mut stays = services.processes();
-    stays.extend(left.iter().filter(|process| is_keeper(process)).map(|process| process.pid));
+    let stays = services.processes();
     let under = below(&left, &stays);
     left.retain(|process| !stays.contains(&process.pid) && !under.contains(&process.pid));
     left
-}
-
-/// Whether it looks after a replica. A deployment's step starts those as its children, and they outlive it; they
-/// carry no attempt's mark, so what a step of a pipeline runs cannot pass for one.
-fn is_keeper(process: &Process) -> bool {
-    process.was_started_with(replica::keeper::SUBCOMMAND) && !process.carries_any(reap::VARIABLE)
 }
 
 /// TERM to every process of the attempt, `grace`, then KILL.

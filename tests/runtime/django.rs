@@ -46,7 +46,7 @@ fn step(stage: &mut Stage, id: &str, work: Work) -> Output {
     stage.spec.key = AttemptKey { step: id.into(), ..stage.spec.key.clone() };
     stage.dir = stage.base.join("runs/1").join(id).join("1");
     prepare(&stage.dir, &stage.spec).unwrap();
-    let report = block_on(attend(&stage.dir, program())).unwrap();
+    let report = block_on(attend(&stage.dir, program(), &std::collections::BTreeMap::new())).unwrap();
     assert_eq!(report.verdict, Verdict::Passed, "{id}: {:#?}", stage.log());
     stage.spec.inputs.insert(id.into(), report.output.clone());
     report.output
@@ -73,8 +73,11 @@ fn a_project_is_installed_built_and_tested_in_its_candidate_beside_postgresql() 
     setting.commit = commit;
 
     step(&mut stage, "install", Work::Install(setting.clone()));
-    let build =
-        Build { setting: setting.clone(), artifact: ArtifactSettings::default(), roles: BTreeMap::new() };
+    let build = Build {
+        setting: setting.clone(),
+        artifact: ArtifactSettings::default(),
+        roles: std::collections::BTreeMap::new(),
+    };
     let built = step(&mut stage, "candidate", Work::Build(build));
     assert!(built.artifact.is_some());
 

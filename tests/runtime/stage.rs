@@ -99,7 +99,7 @@ impl Stage {
 
     /// Carried out to its end.
     pub(crate) fn carried_out(&self) -> Report {
-        block_on(attempt::attend(&self.dir, program())).unwrap()
+        block_on(attempt::attend(&self.dir, program(), &BTreeMap::new())).unwrap()
     }
 
     /// A file beside everything.

@@ -302,8 +302,15 @@ pub(super) fn leave(
 
 pub(super) fn leased(draft: &mut Draft, number: DeploymentId, lease: Result<Epoch, String>) {
     let phase = draft.state.deployments.get(&number).map(|deployment| &deployment.phase);
-    if phase != Some(&DeploymentPhase::Leasing) {
-        return;
+    match (phase, &lease) {
+        (Some(DeploymentPhase::Leasing), _) => {}
+        // It was held, and was lost: whoever has it now must not be worked against.
+        (Some(DeploymentPhase::Running | DeploymentPhase::Held { .. }), Err(reason)) => {
+            let held = format!("the environment's lease was lost: {reason}");
+            draft.write(Event::LeaseDenied { deployment: number, reason: reason.clone() });
+            return draft.write(Event::DeploymentHeld { deployment: number, reason: held });
+        }
+        _ => return,
     }
     match lease {
         Ok(epoch) => draft.write(Event::LeaseAcquired { deployment: number, epoch }),

@@ -137,7 +137,10 @@ impl Watched<'_> {
                 return Some(Cause {
                     summary: format!("{key} is not well: {}", answer.why),
                     expected: format!("good answers of {}", self.deploy.settings.health.path),
-                    measured: format!("{} bad ones in a row, the last: {} {}", IN_A_ROW, answer.why, answer.body_start),
+                    measured: format!(
+                        "{} bad ones in a row, the last: {} {}",
+                        IN_A_ROW, answer.why, answer.body_start
+                    ),
                     last_lines: replica::last_lines(&dir, 20),
                     ..Cause::default()
                 });
@@ -174,7 +177,12 @@ impl Watched<'_> {
             return None;
         }
         let share = |traffic: &Traffic| format!("{}.{} %", permille(traffic) / 10, permille(traffic) % 10);
-        let summary = format!("{} of {} requests to the new release failed ({})", new.failed, new.requests, share(&new));
+        let summary = format!(
+            "{} of {} requests to the new release failed ({})",
+            new.failed,
+            new.requests,
+            share(&new)
+        );
         self.report.trouble.clone_from(&summary);
         let mut last_lines = Vec::new();
         for key in self.replicas.iter().filter(|key| key.role == ROUTED_ROLE).take(1) {
@@ -229,9 +237,9 @@ impl Watched<'_> {
     fn done(&self, bench: &mut Workbench, verdict: Verdict) -> Done {
         self.write(bench.dir());
         let mut facts = Vec::new();
-        let Traffic { requests, failed, median, p95 } = self.report.new.clone().unwrap_or_default();
+        let Traffic { requests, failed: lost, median, p95 } = self.report.new.clone().unwrap_or_default();
         if requests > 0 {
-            facts.push(format!("{requests} requests, {failed} failed"));
+            facts.push(format!("{requests} requests, {lost} failed"));
             if let Some(old) = self.report.old.as_ref().filter(|old| old.requests > 0) {
                 facts.push(format!("old: {} requests, {} failed", old.requests, old.failed));
             }

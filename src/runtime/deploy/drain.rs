@@ -36,7 +36,9 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
         }
         if began.elapsed() > PATIENCE {
             let s = if open == 1 { "" } else { "s" };
-            bench.say(&format!("{open} connection{s} stay open; whatever they carry has the stop's time to end."));
+            bench.say(&format!(
+                "{open} connection{s} stay open; whatever they carry has the stop's time to end."
+            ));
             return Ok(passed([format!("{open} connection{s} left open")]));
         }
         tokio::time::sleep(LOOK).await;
@@ -81,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_listening_socket_is_no_connection() {
-        let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1";
+        let line =
+            "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1";
         assert_eq!(established(line), None);
         assert_eq!(established(&line.replace(" 0A ", " 01 ")), Some(8080));
         assert_eq!(established(""), None);

@@ -19,7 +19,8 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         Ok(id) => return Ok(failed(another(target, &format!("{id} lies there")))),
         Err(altered) => return Ok(failed(another(target, &altered.to_string()))),
     }
-    let mut facts = vec![target.artifact.id.short().to_owned(), format!("{} files verified", target.artifact.files)];
+    let mut facts =
+        vec![target.artifact.id.short().to_owned(), format!("{} files verified", target.artifact.files)];
     let secrets = match place::secrets(deploy).await {
         Ok(secrets) => secrets,
         Err(cause) => return Ok(failed(cause)),
@@ -37,7 +38,10 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         bench.say(&format!("$ manage.py check, with the settings of {}", deploy.environment));
         let ended = bench.run(line).await?;
         if !ended.success() {
-            let mut cause = ended.cause(format!("{} does not start with the settings of {}", target.release, deploy.environment));
+            let mut cause = ended.cause(format!(
+                "{} does not start with the settings of {}",
+                target.release, deploy.environment
+            ));
             if let Some(line) = ended.tail.iter().rev().find(|line| !line.trim().is_empty()) {
                 cause.summary = format!("{}: {}", cause.summary, line.trim());
             }
@@ -56,7 +60,8 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
 /// The environment wants replicas of a role that the release does not have.
 fn missing_roles(deploy: &Deploy, target: &Target) -> Option<Cause> {
     let roles = &deploy.serving.roles;
-    let wanted = deploy.settings.replicas.iter().filter(|(role, count)| **count > 0 && !roles.contains_key(*role));
+    let wanted =
+        deploy.settings.replicas.iter().filter(|(role, count)| **count > 0 && !roles.contains_key(*role));
     let missing: Vec<&str> = wanted.map(|(role, _)| role.as_str()).collect();
     if missing.is_empty() {
         return None;

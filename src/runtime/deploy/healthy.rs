@@ -34,11 +34,16 @@ const LINES: usize = 20;
 pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The question whether a replica is well, asked past the router.
-pub(super) fn ask(settings: &Environment, port: u16) -> Ask {
+#[must_use]
+pub fn ask(settings: &Environment, port: u16) -> Ask {
     let HealthCheck { path, status, within, .. } = &settings.health;
-    let (scheme, host) = settings.url.as_deref().and_then(|url| url.split_once("://")).map_or((None, None), |(scheme, rest)| {
-        (Some(scheme.to_owned()), Some(rest.split('/').next().unwrap_or(rest).to_owned()))
-    });
+    let (scheme, host) = settings
+        .url
+        .as_deref()
+        .and_then(|url| url.split_once("://"))
+        .map_or((None, None), |(scheme, rest)| {
+            (Some(scheme.to_owned()), Some(rest.split('/').next().unwrap_or(rest).to_owned()))
+        });
     let ask = Ask::direct(HERE, port, path, host, Duration::from(*within).max(Duration::from_secs(1)));
     Ask { expect_status: *status, within: Some(*within), forwarded_proto: scheme, ..ask }
 }
@@ -133,6 +138,7 @@ fn never(deploy: &Deploy, key: &ReplicaKey, dir: &Path, status: &Status, last: O
         measured,
         exit_code: None,
         last_lines: replica::last_lines(dir, LINES),
-        cure: "See its last lines. If it only starts slowly, give it more time: health = { start = \"…\" }.".to_owned(),
+        cure: "See its last lines. If it only starts slowly, give it more time: health = { start = \"…\" }."
+            .to_owned(),
     }
 }

@@ -73,9 +73,10 @@ fn cause(deploy: &Deploy, ended: &Ended, applied: usize) -> Cause {
     } else if applied == 0 && unreachable.iter().any(|part| says(part)) {
         cause.summary = format!("the database of {} could not be reached: {last}", deploy.environment);
         cause.expected = "a connection to the database".to_owned();
-        cause.cure = "Nothing was touched. See that the database runs and that the environment's address and \
+        cause.cure =
+            "Nothing was touched. See that the database runs and that the environment's address and \
                       password for it are right, then go on or promote again."
-            .to_owned();
+                .to_owned();
     } else {
         cause.expected = "manage.py migrate ends well".to_owned();
         cause.cure = so_far;

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::healthy;
+pub use super::healthy::ask;
 use super::replica_directory;
+use crate::domain::health::ReplicaState;
 use crate::domain::ids::{DeploymentId, ReplicaKey};
 use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::{Environment, Router};
-use crate::domain::health::ReplicaState;
 use crate::domain::state::Live;
 use crate::probe::http::{Ask, Prober};
 use crate::router::nginx::labelled;
@@ -66,7 +66,7 @@ async fn look(
         let is_up = status.state == ReplicaState::Up;
         lives |= is_up;
         healthy &= match status.port.filter(|_| is_up && key.role == ROUTED_ROLE) {
-            Some(port) => prober.ask(&healthy::ask(settings, port)).await.healthy,
+            Some(port) => prober.ask(&ask(settings, port)).await.healthy,
             None => is_up,
         };
     }

@@ -19,7 +19,12 @@ pub fn app(target: &Target) -> PathBuf {
 
 /// The environment of every process of a release, but for its secrets. `base` is what the engine may pass on.
 #[must_use]
-pub fn env(deploy: &Deploy, target: &Target, commit: &str, base: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub fn env(
+    deploy: &Deploy,
+    target: &Target,
+    commit: &str,
+    base: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let mut env = environment::of_release(base);
     let venv = Path::new(&target.artifact.location).join("venv");
     let path = base.get("PATH").map_or("/usr/bin:/bin", String::as_str);

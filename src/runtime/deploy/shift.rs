@@ -62,7 +62,8 @@ pub(super) async fn run(
         Err(trouble) => return Ok(failed(trouble)),
     };
     bench.say(&format!("Confirmed through {url} after {}.", confirmed.took));
-    let mut done = passed([format!("{weight} % to {wanted}"), format!("first answer after {}", confirmed.first)]);
+    let mut done =
+        passed([format!("{weight} % to {wanted}"), format!("first answer after {}", confirmed.first)]);
     done.output.findings = applied
         .warnings
         .into_iter()
@@ -79,7 +80,11 @@ pub(super) async fn run(
 /// Who gets what. Those that run and get nothing are in it as well: answers that they still give are theirs by name.
 #[expect(clippy::result_large_err, reason = "once a step, and the cause is what the screen shows")]
 fn route(deploy: &Deploy, shares: &[Share]) -> Result<Route, Cause> {
-    let mut route = Route { project: deploy.project.clone(), environment: deploy.environment.0.clone(), shares: Vec::new() };
+    let mut route = Route {
+        project: deploy.project.clone(),
+        environment: deploy.environment.0.clone(),
+        shares: Vec::new(),
+    };
     let mut routed = Vec::new();
     for share in shares {
         let mut members = Vec::new();

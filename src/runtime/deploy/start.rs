@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use super::{Deploy, count, failed, passed, place};
 use crate::domain::ids::ReplicaKey;
 use crate::domain::plan::{Cause, Replicas};
-use crate::domain::project::{Role, Router};
 use crate::domain::planner::ROUTED_ROLE;
+use crate::domain::project::{Role, Router};
 use crate::router::static_files;
 use crate::runtime::replica::{self, Spec, StopSignal, spec};
 use crate::runtime::workbench::{Done, Workbench};
@@ -40,11 +40,15 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
         let dir = deploy.replica(&key);
         if !dir.join("spec.json").exists() {
             let spec = spec_of(deploy, replicas, role, &key, env.clone())?;
-            bench.say(&format!("Starting {key}{}.", spec.port.map_or_else(String::new, |port| format!(" on port {port}"))));
+            bench.say(&format!(
+                "Starting {key}{}.",
+                spec.port.map_or_else(String::new, |port| format!(" on port {port}"))
+            ));
             replica::prepare(&dir, &spec)?;
         }
         // The keeper asks for the secrets itself, from the environment that we have ourselves.
-        let own: BTreeMap<String, String> = std::env::vars().filter(|(name, _)| !name.starts_with("TOWPATH_ATTEMPT")).collect();
+        let own: BTreeMap<String, String> =
+            std::env::vars().filter(|(name, _)| !name.starts_with("TOWPATH_ATTEMPT")).collect();
         replica::launch(&dir, Path::new(OWN_PROGRAM), &own)
             .await
             .with_context(|| format!("{key} could not be given a keeper"))?;
@@ -61,7 +65,8 @@ fn spec_of(
     key: &ReplicaKey,
     env: BTreeMap<String, String>,
 ) -> Result<Spec> {
-    let name = format!("{}-{}-{}-d{}-{}", deploy.project, deploy.environment, key.role, key.deployment.0, key.index);
+    let name =
+        format!("{}-{}-{}-d{}-{}", deploy.project, deploy.environment, key.role, key.deployment.0, key.index);
     let lock = role.is_exclusive().then(|| deploy.directory.join("roles").join(format!("{}.lock", key.role)));
     if let Some(parent) = lock.as_deref().and_then(Path::parent) {
         std::fs::create_dir_all(parent).with_context(|| format!("could not make {}", parent.display()))?;
@@ -101,11 +106,14 @@ fn taken(environment: &Path) -> BTreeSet<u16> {
 #[expect(clippy::result_large_err, reason = "once a step, and the cause is what the screen shows")]
 fn merge_static(deploy: &Deploy, replicas: &Replicas) -> Result<Option<String>, Cause> {
     let Router::Nginx(nginx) = &deploy.settings.router else { return Ok(None) };
-    let (Some(directory), Some(own)) = (&nginx.static_files, &deploy.serving.static_files) else { return Ok(None) };
+    let (Some(directory), Some(own)) = (&nginx.static_files, &deploy.serving.static_files) else {
+        return Ok(None);
+    };
     if replicas.role != ROUTED_ROLE {
         return Ok(None);
     }
     let from = Path::new(&replicas.target.artifact.location).join(own);
-    let filled = static_files::merge(&deploy.home.join(directory), deploy.deployment, &from).map_err(Cause::from)?;
+    let filled =
+        static_files::merge(&deploy.home.join(directory), deploy.deployment, &from).map_err(Cause::from)?;
     Ok(Some(format!("{} static files, {} new", filled.added + filled.replaced + filled.same, filled.added)))
 }

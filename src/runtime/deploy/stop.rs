@@ -39,7 +39,10 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
                         id: format!("REPLICA-KILLED:{}-{}", key.role, key.index),
                         severity: Severity::Warning,
                         title: format!("{words}."),
-                        cure: format!("Give it longer: [role.{}] stop_timeout, or find out what it was doing.", key.role),
+                        cure: format!(
+                            "Give it longer: [role.{}] stop_timeout, or find out what it was doing.",
+                            key.role
+                        ),
                     });
                 }
             }
@@ -76,7 +79,8 @@ fn forget_static(deploy: &Deploy, replicas: &Replicas) -> Result<(), Cause> {
     if replicas.role != ROUTED_ROLE || deploy.running.iter().map(|(key, _)| key).any(|key| stays(&key)) {
         return Ok(());
     }
-    let still: Vec<_> = deploy.static_files.iter().filter(|(deployment, _)| *deployment != of).cloned().collect();
+    let still: Vec<_> =
+        deploy.static_files.iter().filter(|(deployment, _)| *deployment != of).cloned().collect();
     let directory: &Path = &deploy.home.join(directory);
     static_files::forget(directory, of, &still).map(|_| ()).map_err(Cause::from)
 }

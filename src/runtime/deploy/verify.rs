@@ -27,7 +27,8 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
             Err(cause) => return Ok(failed(cause)),
         }
     }
-    let of_release: Vec<_> = deploy.running.iter().filter(|(_, release)| *release == target.release).collect();
+    let of_release: Vec<_> =
+        deploy.running.iter().filter(|(_, release)| *release == target.release).collect();
     for (key, _) in &of_release {
         let dir = deploy.replica(key);
         let status = replica::status(&dir);
@@ -82,7 +83,10 @@ async fn through(deploy: &Deploy, target: &Target, url: &str) -> Result<Result<S
         let by = answer.deployment.as_deref().and_then(labelled);
         let is_wanted = by.is_none_or(|by| {
             by == deploy.deployment
-                || deploy.running.iter().any(|(key, release)| key.deployment == by && *release == target.release)
+                || deploy
+                    .running
+                    .iter()
+                    .any(|(key, release)| key.deployment == by && *release == target.release)
         });
         if answer.healthy && is_wanted {
             return Ok(Ok(format!("{} {} in {}", health.path, answer.why, answer.latency)));
