@@ -4,9 +4,12 @@
 //! project means after defaults and presets is worked out by `preset::resolve`, which needs the places kept in
 //! [`Written`] to say where a mistake is that only shows once the presets are known.
 
+mod environment;
 mod mistake;
 mod nearest;
+mod parts;
 mod read;
+mod role;
 pub mod schema;
 mod secret;
 mod stage;
@@ -14,8 +17,11 @@ mod value;
 
 use std::collections::BTreeMap;
 
+pub use environment::EnvironmentTable;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use nearest::nearest;
+pub use parts::{HealthTable, HooksTable, StrategyTable, ToleranceTable};
+pub use role::RoleTable;
 pub use stage::StageTable;
 pub use value::valid_name;
 
@@ -53,6 +59,10 @@ pub struct File {
     pub artifact: ArtifactTable,
     /// `[[stage]]`, in order.
     pub stages: Vec<StageTable>,
+    /// `[role.NAME]`, in the order of the file.
+    pub roles: Vec<RoleTable>,
+    /// `[environment.NAME]`, in the order of the file.
+    pub environments: Vec<EnvironmentTable>,
 }
 
 /// `[project]` as written.

@@ -8,7 +8,9 @@ use toml::de::{DeTable, DeValue};
 use super::mistake::{Mistake, Mistakes, Place};
 use super::nearest::nearest;
 use super::schema::{self, Table};
-use super::{ArtifactTable, File, PipelineTable, ProjectTable, Written, secret, stage, value};
+use super::{
+    ArtifactTable, File, PipelineTable, ProjectTable, Written, environment, role, secret, stage, value,
+};
 use crate::domain::project::ProjectKind;
 use crate::domain::time::Millis;
 
@@ -18,6 +20,9 @@ pub(super) struct Reader<'a> {
     name: &'a str,
     mistakes: Vec<Mistake>,
 }
+
+/// More roles or environments than this are mistyped, or an attack.
+const NAMED_LIMIT: usize = 64;
 
 /// A value with its place, as the parser gives it.
 pub(super) type Node<'t, 'i> = &'t Spanned<DeValue<'i>>;
@@ -52,19 +57,23 @@ impl<'a> Reader<'a> {
             if schema.keys.contains(&word) {
                 continue;
             }
-            let elsewhere = schema::TABLES.iter().find(|table| table.keys.contains(&word));
-            let cure = match (nearest(word, schema.keys.iter().copied()), elsewhere) {
+            let place = self.place(key);
+            let later = schema::LATER.iter().find(|(table, key, _)| *table == schema.name && *key == word);
+            if let Some((_, _, cure)) = later {
+                self.mistake(place, format!("\"{word}\" is not supported yet."), *cure);
+                continue;
+            }
+            let cure = match (nearest(word, schema.keys.iter().copied()), schema::owner(word)) {
                 (Some(near), _) => format!("Did you mean \"{near}\"?"),
                 (None, Some(table)) => format!("It belongs under {}.", table.heading()),
                 (None, None) => format!("{} takes {}.", schema.heading(), schema.keys.join(", ")),
             };
-            let place = self.place(key);
             self.mistake(place, format!("unknown key \"{}\".", shown(word)), cure);
         }
     }
 
     /// A value of another type than wanted.
-    fn wrong_type(&mut self, node: Node<'_, '_>, key: &str, wanted: &str) {
+    pub(super) fn wrong_type(&mut self, node: Node<'_, '_>, key: &str, wanted: &str) {
         let found = match node.get_ref() {
             DeValue::String(_) => "text",
             DeValue::Integer(_) => "a number",
@@ -147,6 +156,39 @@ impl<'a> Reader<'a> {
         self.checked(node, key, wanted, |text| value::duration(text).filter(|millis| millis.0 > 0))
     }
 
+    /// A duration that may be nothing at all.
+    pub(super) fn duration_or_zero(&mut self, node: Node<'_, '_>, key: &str) -> Option<Written<Millis>> {
+        let wanted = "a duration of at most a week, such as \"0s\", \"90s\", \"5m\" or \"1h30m\"";
+        self.checked(node, key, wanted, value::duration)
+    }
+
+    /// A command line for a shell; a word that looks like a secret is a mistake with this cure.
+    pub(super) fn command(&mut self, node: Node<'_, '_>, key: &str, cure: &str) -> Option<Written<String>> {
+        let wanted = "a command line";
+        let run =
+            self.checked(node, key, wanted, |text| (!text.trim().is_empty()).then(|| text.to_owned()))?;
+        if let Some(what) = secret::in_command(&run.value) {
+            // The value itself is never repeated: messages end up in logs.
+            let message = format!("a word of this command looks like {what}; this file is committed.");
+            self.mistake(run.place, message, cure);
+        }
+        Some(run)
+    }
+
+    /// A list of command lines.
+    pub(super) fn commands(
+        &mut self,
+        node: Node<'_, '_>,
+        key: &str,
+        cure: &str,
+    ) -> Option<Vec<Written<String>>> {
+        let DeValue::Array(items) = node.get_ref() else {
+            self.wrong_type(node, key, &format!("a list of command lines: {key} = [\"…\"]"));
+            return None;
+        };
+        Some(items.iter().filter_map(|item| self.command(item, key, cure)).collect())
+    }
+
     /// A list of texts that each have to fit a rule.
     pub(super) fn list<T>(
         &mut self,
@@ -163,8 +205,22 @@ impl<'a> Reader<'a> {
         Some(read.collect())
     }
 
-    /// A table of environment variables; none may look like a secret.
+    /// A table of environment variables of checks and builds; none may look like a secret.
     pub(super) fn env(&mut self, node: Node<'_, '_>) -> Option<BTreeMap<String, Written<String>>> {
+        self.variables(
+            node,
+            "Checks and builds need no real secret: write a throw-away value here, keep the real one in your \
+             secret manager and let the environment that is deployed to bring it; if it was ever committed, \
+             replace it.",
+        )
+    }
+
+    /// A table of environment variables; one that looks like a secret is a mistake with this cure.
+    pub(super) fn variables(
+        &mut self,
+        node: Node<'_, '_>,
+        cure: &str,
+    ) -> Option<BTreeMap<String, Written<String>>> {
         let DeValue::Table(table) = node.get_ref() else {
             self.wrong_type(node, "env", "a table: env = { NAME = \"value\" }");
             return None;
@@ -172,30 +228,82 @@ impl<'a> Reader<'a> {
         let mut env = BTreeMap::new();
         for (key, node) in table {
             let name = key.get_ref().as_ref();
-            let at = self.place(key);
-            if !value::valid_variable(name) {
-                self.mistake(
-                    at,
-                    format!("\"{}\" cannot be the name of an environment variable.", shown(name)),
-                    "Use letters, digits and _, and no digit first.",
-                );
+            if !self.variable_name(self.place(key), name) {
                 continue;
             }
             let Some(written) = self.text(node, name, "text in quotes, numbers too") else { continue };
             if let Some(what) = secret::looks_secret(name, &written.value) {
                 // The value itself is never repeated: messages end up in logs.
-                self.mistake(
-                    written.place,
-                    format!("the value of {name} looks like {what}; this file is committed."),
-                    "Checks and builds need no real secret: write a throw-away value here, keep the real one in \
-                     your secret manager and let the environment that is deployed to bring it; if it was ever \
-                     committed, replace it.",
-                );
+                let message = format!("the value of {name} looks like {what}; this file is committed.");
+                self.mistake(written.place, message, cure);
                 continue;
             }
             env.insert(name.to_owned(), written);
         }
         Some(env)
+    }
+
+    /// Whether this can be the name of an environment variable; says so where not.
+    pub(super) fn variable_name(&mut self, place: Place, name: &str) -> bool {
+        let valid = value::valid_variable(name);
+        if !valid {
+            let message = format!("\"{}\" cannot be the name of an environment variable.", shown(name));
+            self.mistake(place, message, "Use letters, digits and _, and no digit first.");
+        }
+        valid
+    }
+
+    /// A table inside another one, its keys looked at; `example` shows how it is written.
+    pub(super) fn inner<'t, 'i>(
+        &mut self,
+        outer: &'t DeTable<'i>,
+        schema: Table,
+        example: &str,
+    ) -> Option<&'t DeTable<'i>> {
+        let node = outer.get(schema.name)?;
+        let DeValue::Table(table) = node.get_ref() else {
+            self.wrong_type(node, schema.name, example);
+            return None;
+        };
+        self.known_keys(table, schema);
+        Some(table)
+    }
+
+    /// The tables `[name.NAME]`, each with its name and the place of it, in the order of the file.
+    pub(super) fn named<'t, 'i>(
+        &mut self,
+        root: &'t DeTable<'i>,
+        schema: Table,
+    ) -> Vec<(Written<String>, &'t DeTable<'i>)> {
+        let heading = schema.heading();
+        let Some(node) = root.get(schema.name) else { return Vec::new() };
+        let DeValue::Table(table) = node.get_ref() else {
+            self.wrong_type(node, schema.name, &format!("{heading} for each, NAME being its name"));
+            return Vec::new();
+        };
+        let mut named = Vec::new();
+        for (key, node) in table {
+            let (name, place) = (key.get_ref().as_ref(), self.place(key));
+            if named.len() == NAMED_LIMIT {
+                let message = format!("there are more than {NAMED_LIMIT} of {heading}.");
+                self.mistake(place, message, "Nobody could keep watch over that many: remove some.");
+                break;
+            }
+            let DeValue::Table(inner) = node.get_ref() else {
+                let key = format!("{}.{}", schema.name, shown(name));
+                self.wrong_type(node, &key, &format!("a table: {heading}"));
+                continue;
+            };
+            if !value::valid_name(name) {
+                let message = format!("\"{}\" cannot be a name here.", shown(name));
+                self.mistake(place, message, format!("Write {}.", name_rule()));
+                continue;
+            }
+            self.known_keys(inner, schema);
+            named.push((Written { value: name.to_owned(), place }, inner));
+        }
+        named.sort_by_key(|(name, _)| name.place);
+        named
     }
 
     /// A top-level table.
@@ -229,11 +337,13 @@ pub(super) fn file(reader: &mut Reader<'_>, root: &DeTable<'_>) -> File {
             continue;
         }
         let place = reader.place(key);
-        let owner = schema::TABLES.iter().find(|table| table.keys.contains(&word));
-        let cure = match (nearest(word, tables), owner) {
+        let cure = match (nearest(word, tables), schema::owner(word)) {
             (Some(near), _) => format!("Did you mean \"{near}\"?"),
             (None, Some(table)) => format!("It belongs under {}.", table.heading()),
-            (None, None) => "The file has [project], [pipeline], [artifact] and [[stage]].".to_owned(),
+            (None, None) => {
+                let headings = schema::TABLES.map(|table| table.heading());
+                format!("The file has {}.", headings.join(", "))
+            }
         };
         reader.mistake(place, format!("unknown key \"{}\".", shown(word)), cure);
     }
@@ -256,6 +366,8 @@ pub(super) fn file(reader: &mut Reader<'_>, root: &DeTable<'_>) -> File {
             _ => reader.wrong_type(node, "stage", "[[stage]] with two brackets, once for each stage"),
         }
     }
+    file.roles = role::read(reader, root);
+    file.environments = environment::read(reader, root);
     file
 }
 
@@ -293,11 +405,15 @@ fn pipeline(reader: &mut Reader<'_>, table: &DeTable<'_>) -> PipelineTable {
     }
 }
 
-/// A name that becomes part of other names.
-pub(super) fn name(reader: &mut Reader<'_>, node: Node<'_, '_>, key: &str) -> Option<Written<String>> {
-    let wanted = format!(
+/// What a name has to look like.
+fn name_rule() -> String {
+    format!(
         "lower-case letters, digits and -, a letter or digit first and last, at most {} characters",
         value::NAME_LIMIT
-    );
-    reader.checked(node, key, &wanted, |text| value::valid_name(text).then(|| text.to_owned()))
+    )
+}
+
+/// A name that becomes part of other names.
+pub(super) fn name(reader: &mut Reader<'_>, node: Node<'_, '_>, key: &str) -> Option<Written<String>> {
+    reader.checked(node, key, &name_rule(), |text| value::valid_name(text).then(|| text.to_owned()))
 }

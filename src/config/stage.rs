@@ -6,7 +6,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::mistake::Place;
 use super::read::{self, Reader};
-use super::{Written, schema, secret, value};
+use super::{Written, schema, value};
 use crate::domain::project::{Place as RunPlace, Service, When};
 use crate::domain::time::Millis;
 
@@ -89,20 +89,13 @@ fn one(reader: &mut Reader<'_>, table: &DeTable<'_>, place: Place) -> Option<Sta
         reader.list(node, "needs", wanted, |text| value::valid_name(text).then(|| text.to_owned()))
     });
     let run = table.get("run").and_then(|node| {
-        let wanted = "a command line";
-        reader.checked(node, "run", wanted, |text| (!text.trim().is_empty()).then(|| text.to_owned()))
-    });
-    if let Some(run) = &run
-        && let Some(what) = secret::in_command(&run.value)
-    {
-        // The value itself is never repeated: messages end up in logs.
-        reader.mistake(
-            run.place,
-            format!("a word of this command looks like {what}; this file is committed."),
+        reader.command(
+            node,
+            "run",
             "Checks and builds need no real secret: let the command do without it; if it was ever committed, \
              replace it.",
-        );
-    }
+        )
+    });
     let place = table.get("in").and_then(|node| {
         reader.checked(node, "in", "\"source\" or \"candidate\"", |text| match text {
             "source" => Some(RunPlace::Source),

@@ -99,6 +99,44 @@ pub(super) fn valid_variable(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
+/// Per cent to a tenth as tenths of a per cent: `1%` is 10, `0.5%` is 5; at most 100%.
+pub(super) fn permille(text: &str) -> Option<u32> {
+    let number = text.strip_suffix('%')?.trim_end();
+    let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || whole.len() > 3 || tenth.len() != 1 || !digits(tenth) {
+        return None;
+    }
+    let permille = whole.parse::<u32>().ok()? * 10 + tenth.parse::<u32>().ok()?;
+    (permille <= 1000).then_some(permille)
+}
+
+/// Whether a text can be asked for from a web server: `/health`, `/health?full=1`.
+pub(super) fn valid_url_path(text: &str) -> bool {
+    text.len() <= 1000
+        && text.starts_with('/')
+        && !text.starts_with("//")
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&b))
+}
+
+/// What is wrong with the address of an environment; nothing where it can be used.
+pub(super) fn url_trouble(text: &str) -> Option<&'static str> {
+    let Ok(url) = reqwest::Url::parse(text) else { return Some("is no address") };
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Some("is no http or https address");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("has a login in it");
+    }
+    (url.query().is_some() || url.fragment().is_some()).then_some("has a ? or # in it")
+}
+
+/// Whether a path can stand in nginx's configuration as it is: absolute, nothing that nginx would read as its own.
+pub(super) fn valid_nginx_path(text: &str) -> bool {
+    let own = |c: char| c.is_whitespace() || c.is_control() || "\"'\\;{}$#".contains(c);
+    text.len() <= 1000 && text.starts_with('/') && text.len() > 1 && !text.contains(own)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +167,51 @@ mod tests {
         ];
         for (text, millis) in cases {
             assert_eq!(duration(text), millis.map(Millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn per_cent_is_read_to_a_tenth() {
+        let cases = [
+            ("1%", Some(10)),
+            ("0.5%", Some(5)),
+            ("0%", Some(0)),
+            ("100%", Some(1000)),
+            ("2.5 %", Some(25)),
+            ("100.1%", None),
+            ("0.05%", None),
+            ("1", None),
+            ("%", None),
+            (".5%", None),
+            ("5.%", None),
+            ("-1%", None),
+            ("1e2%", None),
+            ("4294967296%", None),
+        ];
+        for (text, permille_of) in cases {
+            assert_eq!(permille(text), permille_of, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_paths() {
+        for good in ["/", "/health", "/health/?full=1&a=%20", "/a//b"] {
+            assert!(valid_url_path(good), "{good}");
+        }
+        for bad in ["", "health", "//example.com/", "/a b", "/a\nb", "/ä", "/a#b", "https://example.com/"] {
+            assert!(!valid_url_path(bad), "{bad}");
+        }
+        for good in ["https://example.com", "http://localhost:8000", "https://example.com/shop/"] {
+            assert_eq!(url_trouble(good), None, "{good}");
+        }
+        for bad in
+            ["example.com", "ftp://example.com", "https://", "https://a:b@example.com", "https://e.com/?a"]
+        {
+            assert!(url_trouble(bad).is_some(), "{bad}");
+        }
+        assert!(valid_nginx_path("/etc/nginx/towpath/harbor.conf"));
+        for bad in ["", "/", "conf.d/x", "/a b", "/a;b", "/a{", "/$host", "/a\"b", "/a\nb"] {
+            assert!(!valid_nginx_path(bad), "{bad}");
         }
     }
 
