@@ -4,7 +4,6 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
-
 # Fewer packs than this are worth a word to the customer.
 SCARCE = 5
 

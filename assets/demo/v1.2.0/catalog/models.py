@@ -6,7 +6,6 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
-
 PENNY = Decimal("0.01")
 # Fewer packs than this are worth a word to the customer.
 SCARCE = 5

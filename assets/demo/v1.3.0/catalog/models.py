@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from catalog.search import fold
 
-
 PENNY = Decimal("0.01")
 # Fewer packs than this are worth a word to the customer.
 SCARCE = 5
@@ -72,12 +71,12 @@ class Product(models.Model):
             kwargs["update_fields"] = {*fields, "search_text"}
         super().save(*args, **kwargs)
 
+    def get_absolute_url(self) -> str:
+        return reverse("catalog:product", args=[self.slug])
+
     def searchable(self) -> str:
         """What the search looks through."""
         return fold(f"{self.name} {self.sku} {self.description}")
-
-    def get_absolute_url(self) -> str:
-        return reverse("catalog:product", args=[self.slug])
 
     @property
     def is_scarce(self) -> bool:
