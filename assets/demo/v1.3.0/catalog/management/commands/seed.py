@@ -59,7 +59,7 @@ class Scale:
 
 SCALES = {
     "staging": Scale(products=400, legacy_share=0.0, customers=20, orders=60),
-    "production": Scale(products=36_000, legacy_share=0.7, customers=1500, orders=4000),
+    "production": Scale(products=24_000, legacy_share=0.7, customers=1500, orders=4000),
 }
 
 
