@@ -1,0 +1,47 @@
+"""The catalogue: the home page, a shelf for each category, a page for each product."""
+
+import random
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from catalog.models import Category, Product
+
+NEWEST = 12
+SPOTLIGHT = 6
+PER_PAGE = 24
+
+_random = random.SystemRandom()
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """The newest products, and a few of a category that changes with every visit."""
+    categories = list(Category.objects.all())
+    for_sale = Product.objects.filter(is_active=True)
+    spotlight = _random.choice(categories) if categories else None
+    context = {
+        "categories": categories,
+        "newest": for_sale.order_by("-created_at")[:NEWEST],
+        "spotlight": spotlight,
+        "picks": for_sale.filter(category=spotlight).order_by("name")[:SPOTLIGHT],
+    }
+    return render(request, "catalog/home.html", context)
+
+
+@require_safe
+def category(request: HttpRequest, slug: str) -> HttpResponse:
+    shelf = get_object_or_404(Category, slug=slug)
+    products = Product.objects.filter(category=shelf, is_active=True).order_by("name")
+    page = Paginator(products, PER_PAGE).get_page(request.GET.get("page"))
+    context = {"categories": Category.objects.all(), "category": shelf, "page": page}
+    return render(request, "catalog/category.html", context)
+
+
+@require_safe
+def product(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Product.objects.select_related("category"), slug=slug, is_active=True)
+    context = {"categories": Category.objects.all(), "product": found}
+    return render(request, "catalog/product.html", context)

@@ -1,0 +1,12 @@
+from django.urls import path
+
+from catalog import views
+
+app_name = "catalog"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("search/", views.search, name="search"),
+    path("shelves/<slug:slug>/", views.category, name="category"),
+    path("products/<slug:slug>/", views.product, name="product"),
+]
