@@ -173,13 +173,7 @@ fn reachable(directory: &Path, name: &Path) -> bool {
 }
 
 /// Puts one file in its place, and notes what lies there now.
-fn put(
-    directory: &Path,
-    name: &Path,
-    from: &Path,
-    index: &mut Index,
-    filled: &mut Filled,
-) -> io::Result<()> {
+fn put(directory: &Path, name: &Path, from: &Path, index: &mut Index, filled: &mut Filled) -> io::Result<()> {
     let at = directory.join(name);
     make_parents(directory, name)?;
     if !reachable(directory, name) {

@@ -104,7 +104,9 @@ fn milder(options: Options, ended: &Ended) -> Option<Options> {
     if options.client == ClientKeepalive::Ours && ended.says("unknown directive \"keepalive_min_timeout\"") {
         return Some(Options { client: ClientKeepalive::Unknown, ..options });
     }
-    if options.client == ClientKeepalive::Ours && ended.says("\"keepalive_min_timeout\" directive is duplicate") {
+    if options.client == ClientKeepalive::Ours
+        && ended.says("\"keepalive_min_timeout\" directive is duplicate")
+    {
         return Some(Options { client: ClientKeepalive::Theirs, ..options });
     }
     if options.close_to_replicas && ended.says("invalid value \"0\" in \"keepalive\"") {
@@ -153,7 +155,11 @@ fn unusable(line: &str, ended: &Ended) -> Option<Trouble> {
         return Some(failed(format!("`{line}`: permission denied"), ended, cure.into()));
     }
     if ended.says("No space left") {
-        return Some(failed(format!("`{line}`: the disk is full"), ended, "free some space, then retry".into()));
+        return Some(failed(
+            format!("`{line}`: the disk is full"),
+            ended,
+            "free some space, then retry".into(),
+        ));
     }
     ended.code.is_none().then(|| {
         let cure = "run it by hand: it must end by itself and ask for nothing".to_owned();
@@ -176,7 +182,9 @@ fn refused(line: &str, ended: &Ended) -> Trouble {
 
 fn not_read(line: &str, ended: &Ended) -> Trouble {
     // `invalid PID number ""` is what nginx says when its pid file is there and empty.
-    let stopped = ended.says("No such file or directory") || ended.says("invalid PID number") || ended.says("No such process");
+    let stopped = ended.says("No such file or directory")
+        || ended.says("invalid PID number")
+        || ended.says("No such process");
     unusable(line, ended).unwrap_or_else(|| {
         let cure = if stopped {
             "nginx does not run, or runs with another pid file than the command's: start it, then retry"
@@ -289,7 +297,9 @@ fn trouble(path: &Path, doing: &str, error: &io::Error) -> Trouble {
     let cure = match error.kind() {
         ErrorKind::NotFound => format!("make {directory}, writable for whoever runs Towpath"),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            format!("make {directory} writable for whoever runs Towpath: a new file is made there and renamed")
+            format!(
+                "make {directory} writable for whoever runs Towpath: a new file is made there and renamed"
+            )
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             format!("the disk that holds {directory} is full: free some space there, then retry")

@@ -96,7 +96,9 @@ async fn run_within(line: &str, cwd: &Path, limit: Duration) -> Result<Ended, Tr
     let (code, how) = match status {
         None | Some(Err(_)) => (None, format!("no end after {took}; ended by force")),
         Some(Ok(Err(error))) => (None, error.to_string()),
-        Some(Ok(Ok(status))) => (status.code(), format!("{status} after {took}").replace("exit status: ", "exit code ")),
+        Some(Ok(Ok(status))) => {
+            (status.code(), format!("{status} after {took}").replace("exit status: ", "exit code "))
+        }
     };
     Ok(Ended { code, how, lines: lines(&[out, err]) })
 }
@@ -131,7 +133,8 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn the_end_and_the_last_lines_are_kept_and_sanitised() {
-        let ended = run("echo one; printf 'bad \\033]0;title\\007end\\n' >&2; exit 3", Path::new("/")).await.unwrap();
+        let ended =
+            run("echo one; printf 'bad \\033]0;title\\007end\\n' >&2; exit 3", Path::new("/")).await.unwrap();
         assert_eq!((ended.code, ended.lines), (Some(3), vec!["one".to_owned(), "bad end".to_owned()]));
         assert!(ended.how.starts_with("exit code 3 after "), "{}", ended.how);
     }
@@ -139,7 +142,9 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn a_command_that_hangs_is_ended_with_all_that_it_started() {
         let ended =
-            run_within("echo begun; sleep 600 & sleep 600", Path::new("/"), Duration::from_millis(200)).await.unwrap();
+            run_within("echo begun; sleep 600 & sleep 600", Path::new("/"), Duration::from_millis(200))
+                .await
+                .unwrap();
         assert_eq!((ended.code, ended.lines), (None, vec!["begun".to_owned()]));
         assert!(ended.how.contains("ended by force"), "{}", ended.how);
     }

@@ -164,8 +164,11 @@ impl Seen {
                 .to_owned(),
             ),
         };
-        let seen: Vec<String> =
-            self.deployments.iter().map(|(deployment, count)| format!("{} {count}×", label(*deployment))).collect();
+        let seen: Vec<String> = self
+            .deployments
+            .iter()
+            .map(|(deployment, count)| format!("{} {count}×", label(*deployment)))
+            .collect();
         let seen = if seen.is_empty() { "none of a deployment".to_owned() } else { seen.join(", ") };
         Trouble {
             summary,

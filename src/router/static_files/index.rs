@@ -82,10 +82,8 @@ impl Index {
 
     /// Notes that a deployment brings a name; it is the newest then.
     pub(super) fn bring(&mut self, name: &Path, deployment: DeploymentId, was_there: bool) {
-        let brought = self
-            .files
-            .entry(name.to_owned())
-            .or_insert_with(|| Brought { was_there, ..Brought::default() });
+        let brought =
+            self.files.entry(name.to_owned()).or_insert_with(|| Brought { was_there, ..Brought::default() });
         brought.by.retain(|by| *by != deployment);
         brought.by.push(deployment);
     }
