@@ -1,10 +1,11 @@
 //! What stands in the way of a real nginx, and the words for it.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use towpath::probe::http::Ask;
 use towpath::router::nginx::{ClientKeepalive, Options, include_text};
+use towpath::router::{Share, Trouble};
 
 use crate::nginx::{LONG, Nginx, free_port, route, share};
 use crate::upstream::Upstream;
@@ -45,8 +46,20 @@ async fn the_users_own_keepalive_min_timeout_is_left_to_them() {
         Ok(_) => assert_eq!(text, include_text(&route(shares), options)),
         // An nginx that does not know the directive refuses the user's line.
         Err(trouble) => {
-            assert!(trouble.last_lines.iter().any(|line| line.contains("unknown directive")), "{trouble:?}")
+            assert!(trouble.last_lines.iter().any(|line| line.contains("unknown directive")), "{trouble:?}");
         }
+    }
+}
+
+/// The trouble that a confirmation ends in, once nginx has done what it was told: old workers answer for a moment.
+async fn trouble(nginx: &Nginx, shares: Vec<Share>, deployment: u64, summary: &str) -> Trouble {
+    let began = Instant::now();
+    loop {
+        let trouble = nginx.confirm(shares.clone(), deployment, SOON).await.unwrap_err();
+        if trouble.summary.contains(summary) {
+            return trouble;
+        }
+        assert!(began.elapsed() < LONG, "{trouble:?}");
     }
 }
 
@@ -65,8 +78,7 @@ async fn answers_that_are_not_as_wanted_have_their_words() {
     assert!(trouble.measured.contains("d1 "), "{trouble:?}");
     // A replica that is not there.
     nginx.apply(vec![share(3, &[free_port()], 100)]).await.unwrap();
-    let trouble = nginx.confirm(vec![share(3, &[1], 100)], 3, SOON).await.unwrap_err();
-    assert!(trouble.summary.starts_with("nginx gets no answer from d3: 502"), "{trouble:?}");
+    trouble(&nginx, vec![share(3, &[1], 100)], 3, "nginx gets no answer from d3: 502").await;
     nginx.switch(wanted.clone(), 1).await;
     // The site lacks the line: the cure names it, exactly.
     let site = std::fs::read_to_string(nginx.path("site.conf")).unwrap();
@@ -74,15 +86,7 @@ async fn answers_that_are_not_as_wanted_have_their_words() {
     std::fs::write(nginx.path("site.conf"), lines.join("\n")).unwrap();
     let dark = vec![share(4, &[one.port], 100)];
     nginx.apply(dark.clone()).await.unwrap();
-    // Old workers may still name their answers for a moment.
-    let began = std::time::Instant::now();
-    let trouble = loop {
-        let trouble = nginx.confirm(dark.clone(), 4, SOON).await.unwrap_err();
-        if trouble.summary.contains("do not say which deployment") {
-            break trouble;
-        }
-        assert!(began.elapsed() < LONG, "{trouble:?}");
-    };
+    let trouble = trouble(&nginx, dark, 4, "do not say which deployment").await;
     assert!(
         trouble.cure.contains("add_header X-Towpath-Deployment $towpath_shop_production always;"),
         "{trouble:?}"
