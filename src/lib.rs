@@ -10,6 +10,7 @@
 //! | [`config`] | `towpath.toml`, with mistakes by file, line and column | `domain` |
 //! | [`preset`] | what a Django project is; how its tools' endings are read | `domain`, `config`, `text` |
 //! | [`git`] | the user's own git, tamed | `domain` |
+//! | [`secret`] | sources of secrets, and values that never print | `domain`, `text` |
 //! | [`store`] | journal, log segments, ballast, where each lies | `domain`, `text` |
 //! | [`runtime`] | where steps run: a worker process an attempt | `domain`, `preset`, `text`, `git`, `store` |
 //! | [`wire`] | JSON lines between viewer and engine | `domain`, `store::layout` |
@@ -25,6 +26,7 @@ pub mod git;
 pub mod preset;
 pub mod print;
 pub mod runtime;
+pub mod secret;
 pub mod store;
 pub mod text;
 pub mod tui;

@@ -19,9 +19,10 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("preset", vec!["domain", "config", "text"]),
         ("git", vec!["domain", "text"]),
         ("store", vec!["domain", "text"]),
-        ("runtime", vec!["domain", "preset", "text", "git", "store"]),
+        ("secret", vec!["domain", "text"]),
+        ("runtime", vec!["domain", "preset", "text", "secret", "git", "store"]),
         ("wire", vec!["domain", "store::layout"]),
-        ("engine", vec!["domain", "config", "preset", "text", "git", "store", "runtime", "wire"]),
+        ("engine", vec!["domain", "config", "preset", "text", "secret", "git", "store", "runtime", "wire"]),
         ("tui", vec!["domain", "text", "wire", "store::segment"]),
         ("print", vec!["domain", "text", "wire", "store::segment"]),
     ])

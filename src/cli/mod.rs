@@ -147,6 +147,15 @@ enum Verb {
         /// The attempt's directory
         directory: PathBuf,
     },
+    /// One replica's keeper; started by a deployment or by the engine
+    #[command(hide = true)]
+    ReplicaKeeper {
+        /// The replica's directory
+        directory: PathBuf,
+        /// Start the keeper in a process of its own, and end
+        #[arg(long)]
+        detach: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -223,6 +232,9 @@ pub fn main() -> ExitCode {
     if let Some(Verb::StepWorker { directory }) = &arguments.verb {
         return crate::runtime::worker::main(directory);
     }
+    if let Some(Verb::ReplicaKeeper { directory, detach }) = &arguments.verb {
+        return crate::runtime::replica::keeper::main(directory, *detach);
+    }
     let Common { plain, json, ascii, repository } = arguments.common;
     let mut invocation = Invocation { output: Output::new(plain, json, ascii), repository };
     match dispatch(&mut invocation, arguments.verb) {
@@ -258,7 +270,7 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
         Some(Verb::Engine { verb: EngineVerb::Run }) => engine::run(invocation, false),
         Some(Verb::Engine { verb: EngineVerb::Serve }) => engine::run(invocation, true),
         Some(Verb::Sample { directory }) => sample::sample(invocation, &directory),
-        Some(Verb::StepWorker { .. }) => Ok(0),
+        Some(Verb::StepWorker { .. } | Verb::ReplicaKeeper { .. }) => Ok(0),
     }
 }
 

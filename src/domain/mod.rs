@@ -11,6 +11,7 @@ pub mod event;
 pub mod finding;
 mod fold;
 pub mod gate;
+pub mod health;
 pub mod ids;
 pub mod plan;
 pub mod planner;

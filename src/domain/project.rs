@@ -189,6 +189,30 @@ pub struct Environment {
     pub bake: Millis,
 }
 
+/// Where a secret's value comes from. It is asked for at each use and never kept: not in the journal, not on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// The environment variable of this name, in the process that needs the value.
+    Env(String),
+    /// The content of this file without its last line end; a relative path is below the operator's working tree.
+    File(String),
+    /// What this command line prints through `sh -c` in the operator's working tree, without its last line end.
+    Command(String),
+}
+
+impl SecretSource {
+    /// Which sort it is, as the configuration names it: `env`, `file`, `command`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Env(_) => "env",
+            Self::File(_) => "file",
+            Self::Command(_) => "command",
+        }
+    }
+}
+
 /// How a deployment moves traffic from the old set to the new one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "weights")]

@@ -11,6 +11,7 @@
 //! | [`postgres`] | a throw-away PostgreSQL server beside a step |
 //! | [`reap`], [`process`] | who is left, and its end |
 //! | `place` | paths in a cause, as a person knows them |
+//! | [`replica`] | long-lived processes of a deployment, each looked after by a keeper |
 //! | [`environment`] | what of a shell's environment may reach a step |
 
 pub mod attempt;
@@ -24,6 +25,7 @@ pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod reap;
+pub mod replica;
 pub mod services;
 pub mod workbench;
 pub mod worker;
