@@ -139,7 +139,9 @@ impl Replica {
     }
 
     fn kill_keeper(&self) {
-        let keeper = self.keeper().expect("a keeper");
+        // It holds its lock an instant before it has written who it is.
+        wait_until(|| "a keeper says who it is".into(), || self.keeper().is_some());
+        let keeper = self.keeper().unwrap();
         kill(Pid::from_raw(keeper), Signal::SIGKILL).unwrap();
         self.until("the keeper is gone", |status| !status.keeper);
     }
@@ -183,6 +185,7 @@ fn is_kept(pid: i32, replica: &Replica) -> bool {
 fn it_runs_with_its_port_and_its_secrets_and_nobody_else_reads_those() {
     let place = Place::new();
     std::fs::write(place.path().join("key"), "file-value-4711\n").unwrap();
+    std::fs::write(place.path().join("other"), "command-value-4711\n").unwrap();
     let mut spec = place
         .spec("web", "env > @/env; echo \"given $A and $B\"; echo \"$C\" >&2; while :; do sleep 0.1; done");
     spec.env.insert("SEEN".into(), "plain".into());
@@ -191,7 +194,7 @@ fn it_runs_with_its_port_and_its_secrets_and_nobody_else_reads_those() {
     spec.secrets = BTreeMap::from([
         ("A".to_owned(), SecretSource::Env("FROM_SHELL".into())),
         ("B".to_owned(), SecretSource::File("key".into())),
-        ("C".to_owned(), SecretSource::Command("echo command-value-4711".into())),
+        ("C".to_owned(), SecretSource::Command("cat other".into())),
     ]);
     let web = place.replica_of(&spec);
     assert_eq!(web.status().state, State::Gone);
@@ -302,7 +305,7 @@ fn a_replica_that_is_killed_is_started_once_more_and_what_it_left_is_killed() {
     assert_ne!(first, second);
     assert!(!lives(left) && lives(second));
     assert!(web.status().last_exit.unwrap().starts_with("signal SIGKILL after "));
-    web.until_log("1 processes that the replica has left running were killed");
+    web.until_log("processes that the replica has left running were killed");
     web.stop();
     assert!(web.processes().is_empty());
 }
