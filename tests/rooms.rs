@@ -19,7 +19,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("preset", vec!["domain", "config", "text"]),
         ("git", vec!["domain", "text"]),
         ("store", vec!["domain", "text"]),
-("secret", vec!["domain", "text"]),
+        ("secret", vec!["domain", "text"]),
         ("probe", vec!["domain", "text"]),
         ("router", vec!["domain", "text", "store::durable", "store::StoreError", "probe"]),
         ("runtime", vec!["domain", "preset", "text", "secret", "git", "store", "probe", "router"]),
@@ -27,7 +27,8 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         (
             "engine",
             vec![
-                "domain", "config", "preset", "text", "secret", "git", "store", "runtime", "probe", "router", "wire",
+                "domain", "config", "preset", "text", "secret", "git", "store", "runtime", "probe", "router",
+                "wire",
             ],
         ),
         ("tui", vec!["domain", "text", "wire", "store::segment"]),

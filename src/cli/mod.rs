@@ -3,6 +3,7 @@
 mod ack;
 mod cancel;
 mod check;
+mod check_environments;
 mod console;
 mod engine;
 pub mod failure;

@@ -156,7 +156,7 @@ fn spec(state: &State, layout: &Layout, key: &AttemptKey) -> Option<Spec> {
         cache: layout.cache.clone(),
         redact: Vec::new(),
         deploy: None,
-        env: environment::allowed(std::env::vars()),
+        env: environment::allowed_without(&state.secret_variables(), std::env::vars()),
     })
 }
 

@@ -27,7 +27,10 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
     // nginx keeps idle connections of clients for a while after a switch, and their next request still comes here.
     let idle = survivors(deploy);
     if !idle.is_zero() {
-        bench.say(&format!("Idle connections from before the switch may still bring requests for {:.1}s.", idle.as_secs_f64()));
+        bench.say(&format!(
+            "Idle connections from before the switch may still bring requests for {:.1}s.",
+            idle.as_secs_f64()
+        ));
     }
     let quiet = Instant::now() + idle;
     let began = Instant::now();
