@@ -328,9 +328,9 @@ pub fn what_next(deployment: &Deployment, place: &str) -> Vec<(&'static str, Str
     next
 }
 
-/// The command that undoes a rollback.
+/// The command that undoes a rollback that a person asked for. (What failed is not to be had back.)
 fn undo(state: &State, deployment: &Deployment) -> Option<String> {
-    let DeploymentKind::Rollback { of, .. } = deployment.kind else { return None };
+    let DeploymentKind::Rollback { of, automatic: false } = deployment.kind else { return None };
     let name = &deployment.environment;
     let before = state.deployments.get(&of)?;
     // Only what was live and verified can be gone back to; anything else is promoted anew.
