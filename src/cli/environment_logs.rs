@@ -40,7 +40,10 @@ pub(super) async fn logs(invocation: &mut Invocation, wanted: Wanted) -> Result<
         return Err(merged.nothing(&environment, &known));
     }
     merged.print_last(&mut invocation.output, lines.unwrap_or(LINES))?;
-    while follow {
+    if !follow {
+        return Ok(0);
+    }
+    loop {
         let mut is_new = false;
         tokio::select! {
             push = stream.recv() => match push {
@@ -67,7 +70,6 @@ pub(super) async fn logs(invocation: &mut Invocation, wanted: Wanted) -> Result<
         }
         merged.print_new(&mut invocation.output)?;
     }
-    Ok(0)
 }
 
 async fn sources(client: &Client, environment: &EnvironmentName) -> Result<Vec<LogSource>, Failure> {
@@ -211,7 +213,7 @@ mod tests {
         assert_eq!(texts(one.read(Reader::poll).unwrap()), ["b", "e"]);
 
         let mut none = Merged { role: Some("beat".to_owned()), logs: Vec::new() };
-        none.take(&[web.clone()]).unwrap();
+        none.take(std::slice::from_ref(&web)).unwrap();
         let Failure::Said { hint, .. } = none.nothing(&"staging".into(), &[web]) else { panic!() };
         assert_eq!(hint, "Roles with one: web.");
     }
