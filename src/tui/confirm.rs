@@ -38,6 +38,8 @@ pub struct Confirmation {
     pub said: Option<String>,
     /// What was sent, until it is answered.
     pub sent: Option<Command>,
+    /// The first line that is shown of what is to be read.
+    pub top: usize,
 }
 
 impl Confirmation {

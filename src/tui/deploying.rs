@@ -1,6 +1,6 @@
 //! The dialogs about deployments, all alike: keys, pastes, what the journal and the engine's answers do to them.
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent};
 
 use super::confirm::Confirmation;
 use super::model::{Dialog, Model, Request};
@@ -11,8 +11,20 @@ use crate::domain::ids::{DeploymentId, Owner};
 use crate::domain::query::{Answer, Query};
 use crate::wire::protocol::Reply;
 
+/// How far a page key goes in what is to be read.
+const PAGE: usize = 4;
+
 /// Takes a key for one of these dialogs. Returns whether one is open.
 pub(super) fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request>) -> bool {
+    if matches!(event.code, KeyCode::PageUp | KeyCode::PageDown) {
+        let last = super::view::dialogs::last_top(model);
+        return word_of(model).is_some_and(|word| {
+            let to =
+                if event.code == KeyCode::PageUp { word.top.saturating_sub(PAGE) } else { word.top + PAGE };
+            word.top = to.min(last);
+            true
+        });
+    }
     model.dialog = match model.dialog.take() {
         Some(Dialog::Promote(dialog)) => promote::key(dialog, model, event, requests).map(Dialog::Promote),
         Some(Dialog::Rollback(dialog)) => rollback::key(dialog, model, event, requests).map(Dialog::Rollback),
@@ -175,7 +187,8 @@ pub(super) fn done(model: &Model, command: &Command, rows: &[Envelope]) -> Optio
     let place = |number: &DeploymentId| {
         state.deployments.get(number).map(|deployment| target::title(state, &deployment.environment))
     };
-    let release_of = |number: &DeploymentId| state.deployments.get(number).map(|deployment| deployment.release);
+    let release_of =
+        |number: &DeploymentId| state.deployments.get(number).map(|deployment| deployment.release);
     Some(match (command, begun) {
         (Command::Promote(promote), Some((number, release))) => {
             let place = target::title(state, &promote.environment);

@@ -12,9 +12,6 @@ use crate::domain::ids::{EnvironmentName, ReleaseNumber};
 use crate::domain::query::{PromotionPreview, Query};
 use crate::domain::state::State;
 
-/// How far a page key goes.
-const PAGE: usize = 5;
-
 /// A promotion, before it is confirmed.
 #[derive(Debug, Clone)]
 pub struct PromoteDialog {
@@ -28,8 +25,6 @@ pub struct PromoteDialog {
     pub word: Confirmation,
     /// While another release is chosen: which line of the list is selected.
     pub picker: Option<usize>,
-    /// The first line that is shown of what is to be read.
-    pub top: usize,
 }
 
 impl PromoteDialog {
@@ -61,8 +56,8 @@ impl PromoteDialog {
         })?;
         match preview.gates.iter().filter(|gate| gate.state == GateState::Fails).count() {
             0 => {}
-            1 => return Err(here("a gate that does not hold (✖)")),
-            more => return Err(here(&format!("{more} gates that do not hold (✖)"))),
+            1 => return Err(here("every gate to hold: 1 does not")),
+            more => return Err(here(&format!("every gate to hold: {more} do not"))),
         }
         self.word.missing(&self.wanted(&model.state)).map_or(Ok(preview), Err)
     }
@@ -94,14 +89,7 @@ impl PromoteDialog {
 }
 
 fn new(environment: EnvironmentName, release: ReleaseNumber) -> PromoteDialog {
-    PromoteDialog {
-        environment,
-        release,
-        look: Look::asked(),
-        word: Confirmation::default(),
-        picker: None,
-        top: 0,
-    }
+    PromoteDialog { environment, release, look: Look::asked(), word: Confirmation::default(), picker: None }
 }
 
 /// Opens the dialog.
@@ -129,10 +117,6 @@ pub(super) fn key(
         KeyCode::Enter => enter(&mut dialog, model, requests),
         KeyCode::Up => step(&mut dialog, model, -1),
         KeyCode::Down => step(&mut dialog, model, 1),
-        KeyCode::PageUp => dialog.top = dialog.top.saturating_sub(PAGE),
-        KeyCode::PageDown => {
-            dialog.top = (dialog.top + PAGE).min(super::view::promote::last_top(model, &dialog));
-        }
         KeyCode::Tab | KeyCode::BackTab | KeyCode::Left | KeyCode::Right
             if dialog.picker.is_some() || (dialog.word.is_untouched() && is_tab(event)) =>
         {

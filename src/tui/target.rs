@@ -2,7 +2,9 @@
 
 use super::model::{Link, Model};
 use crate::domain::ids::{DeploymentId, EnvironmentName, ReleaseNumber};
-use crate::domain::state::{Deployment, DeploymentKind, DeploymentPhase, Ending, RollbackVerdict, RunEnd, RunPhase, State};
+use crate::domain::state::{
+    Deployment, DeploymentKind, DeploymentPhase, Ending, RollbackVerdict, RunEnd, RunPhase, State,
+};
 
 /// The environments, each behind the one whose proof it takes.
 pub(crate) fn chain(state: &State) -> Vec<&EnvironmentName> {
@@ -73,10 +75,7 @@ pub(crate) fn promotion(model: &Model) -> Result<(EnvironmentName, ReleaseNumber
 }
 
 /// What can be gone back to: deployments that were live and verified, the newest of each release but the live one.
-pub(crate) fn earlier<'a>(
-    state: &'a State,
-    name: &EnvironmentName,
-) -> Vec<(DeploymentId, &'a Deployment)> {
+pub(crate) fn earlier<'a>(state: &'a State, name: &EnvironmentName) -> Vec<(DeploymentId, &'a Deployment)> {
     let live = state.live(name).map(|(_, live)| live.release);
     let mut found: Vec<(DeploymentId, &Deployment)> = Vec::new();
     for (number, deployment) in state.deployments.iter().rev() {

@@ -104,10 +104,9 @@ pub(super) fn answer(model: &mut Model, request: Asked, reply: Reply, requests: 
                 requests.push(Request::Send(Command::StartRun { commit, until: None }));
             }
         }
-        (
-            Asked::Query(query @ (Query::PreviewPromotion { .. } | Query::PreviewRollback { .. })),
-            reply,
-        ) => deploying::previewed(model, &query, reply, requests),
+        (Asked::Query(query @ (Query::PreviewPromotion { .. } | Query::PreviewRollback { .. })), reply) => {
+            deploying::previewed(model, &query, reply, requests)
+        }
         (_, Reply::Failed { message }) => model.news = trouble(message),
         (Asked::Query(_), Reply::Refused { refusal }) => model.news = trouble(refusal.message),
         (Asked::Command(_), Reply::Answer { .. }) | (Asked::Query(_), _) => {}

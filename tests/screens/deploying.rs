@@ -8,7 +8,9 @@ use towpath::domain::planner;
 use towpath::domain::project::{Environment, Hooks, Strategy};
 use towpath::domain::query::{Answer, Query};
 use towpath::domain::release::MigrationRef;
-use towpath::domain::state::{Deployment, DeploymentKind, DeploymentPhase, Ending, State, StepPhase, StepState};
+use towpath::domain::state::{
+    Deployment, DeploymentKind, DeploymentPhase, Ending, State, StepPhase, StepState,
+};
 use towpath::domain::time::Millis;
 use towpath::tui::model::{Asked, Model, Msg, Request};
 use towpath::wire::protocol::Reply;
@@ -39,8 +41,7 @@ pub(crate) fn project(migrates: bool) -> State {
         (name("staging"), environment(None, false, Strategy::Rolling, 2)),
         (name("production"), environment(Some("staging"), true, Strategy::Canary(vec![10, 50]), 4)),
     ]);
-    let migration =
-        |name: &str| MigrationRef { name: name.to_owned(), hash: name.to_owned(), leaf: true };
+    let migration = |name: &str| MigrationRef { name: name.to_owned(), hash: name.to_owned(), leaf: true };
     for (number, hex, subject) in [
         (55, "91c2b00", "Typo in the shipping mail"),
         (56, "77e01d2", "Update Django to 5.2.8"),
@@ -126,9 +127,8 @@ pub(crate) fn under_way(held: Option<&str>) -> State {
     deployed(&mut state, 16, "production", 57);
     let deployment = state.deployments.get_mut(&DeploymentId(16)).expect("it is there");
     deployment.ended = None;
-    deployment.phase = held.map_or(DeploymentPhase::Running, |reason| DeploymentPhase::Held {
-        reason: reason.to_owned(),
-    });
+    deployment.phase =
+        held.map_or(DeploymentPhase::Running, |reason| DeploymentPhase::Held { reason: reason.to_owned() });
     let mut reached = false;
     for step in &deployment.plan.steps {
         let at = deployment.steps.get_mut(&step.id).expect("it is there");
@@ -154,12 +154,13 @@ pub(crate) fn answer(model: &mut Model, requests: &[Request]) -> Vec<Request> {
         let told = match query {
             Query::PreviewPromotion { environment, release } => {
                 model.state.preview_promotion(environment, *release).map(|mut preview| {
-                    preview.commits = ["a1b9c3f Gift cards at checkout", "5d0e7aa Fix tax of returned orders"]
-                        .into_iter()
-                        .chain(std::iter::repeat_n("0c41e9b Round totals once, at the end", 14))
-                        .map(|text| text.split_once(' ').expect("a name and a subject"))
-                        .map(|(hex, subject)| commit(hex, subject, &[], &[]))
-                        .collect();
+                    preview.commits =
+                        ["a1b9c3f Gift cards at checkout", "5d0e7aa Fix tax of returned orders"]
+                            .into_iter()
+                            .chain(std::iter::repeat_n("0c41e9b Round totals once, at the end", 14))
+                            .map(|text| text.split_once(' ').expect("a name and a subject"))
+                            .map(|(hex, subject)| commit(hex, subject, &[], &[]))
+                            .collect();
                     Answer::Promotion { preview: Box::new(preview) }
                 })
             }

@@ -26,8 +26,6 @@ pub(super) struct Sheet<'a> {
     pub(super) heavy: bool,
     /// What is to be read.
     pub(super) body: Vec<Line<'static>>,
-    /// The first line of it that is shown.
-    pub(super) top: usize,
     /// What was said so far, and what has to be; without it nothing is to be said.
     pub(super) word: Option<(&'a Confirmation, Wanted)>,
     /// What the keys do.
@@ -79,7 +77,8 @@ pub(super) fn draw(model: &Model, sheet: &Sheet<'_>, area: Rect, buffer: &mut Bu
         thicken(theme, spot, buffer);
     }
     let shown = lines.min(room);
-    let top = sheet.top.min(usize::from(lines.saturating_sub(shown)));
+    let top =
+        sheet.word.as_ref().map_or(0, |(word, _)| word.top).min(usize::from(lines.saturating_sub(shown)));
     for (line, text) in (0..shown).zip(body.iter().skip(top)) {
         put(buffer, inside, line, text);
     }
@@ -91,7 +90,8 @@ pub(super) fn draw(model: &Model, sheet: &Sheet<'_>, area: Rect, buffer: &mut Bu
         next += 1;
     }
     if let Some((word, wanted)) = &sheet.word {
-        let rest = Rect { y: inside.y.saturating_add(next), height: inside.height.saturating_sub(next), ..inside };
+        let rest =
+            Rect { y: inside.y.saturating_add(next), height: inside.height.saturating_sub(next), ..inside };
         draw_fields(model, word, wanted, rest, buffer);
     }
 }
@@ -172,6 +172,11 @@ fn thicken(theme: &Theme, spot: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// The columns that a fact has.
+pub(super) const fn beside_label(columns: usize) -> usize {
+    if columns >= ROOMY { columns.saturating_sub(LABEL) } else { columns }
+}
+
 /// A fact with its label before it, folded.
 pub(super) fn labelled(
     theme: &Theme,
@@ -182,7 +187,7 @@ pub(super) fn labelled(
     let text = theme.words(text);
     let roomy = columns >= ROOMY;
     let pieces = if roomy {
-        fold(&text, columns.saturating_sub(LABEL))
+        fold(&text, beside_label(columns))
     } else if label.is_empty() {
         fold(&text, columns)
     } else {
@@ -200,7 +205,12 @@ pub(super) fn labelled(
 }
 
 /// A mark with its words behind it, folded under each other.
-pub(super) fn marked(theme: &Theme, (role, mark): (Role, &str), text: &str, columns: usize) -> Vec<Line<'static>> {
+pub(super) fn marked(
+    theme: &Theme,
+    (role, mark): (Role, &str),
+    text: &str,
+    columns: usize,
+) -> Vec<Line<'static>> {
     let pieces = fold(&theme.words(text), columns.saturating_sub(2));
     let line = |(at, piece): (usize, String)| {
         let mut words = Words::new(theme);

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Clear, Widget as _};
 
-use super::{Words, fold, panel, promote, put, rollback, run_words, steps, word};
+use super::{Words, confirm, fold, panel, promote, put, rollback, run_words, steps, word};
 use crate::domain::query::CommitRow;
 use crate::domain::state::RunPhase;
 use crate::tui::action::{ACTIONS, Action, Key};
@@ -40,6 +40,18 @@ pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
         Some(Dialog::Rollback(dialog)) => rollback::draw(model, dialog, area, buffer),
         Some(Dialog::Word(dialog)) => word::draw(model, dialog, area, buffer),
     }
+}
+
+/// How far what is to be read before a person's word can be scrolled.
+pub(crate) fn last_top(model: &Model) -> usize {
+    let area = Rect::new(0, 0, model.size.0, model.size.1);
+    let sheet = match &model.dialog {
+        Some(Dialog::Promote(dialog)) => Some(promote::sheet(model, dialog, area.width)),
+        Some(Dialog::Rollback(dialog)) => Some(rollback::sheet(model, dialog, area.width)),
+        Some(Dialog::Word(dialog)) => word::sheet(model, dialog, area.width),
+        _ => None,
+    };
+    sheet.map_or(0, |sheet| confirm::last_top(model, &sheet, area))
 }
 
 /// A box in the middle, what is below it wiped.

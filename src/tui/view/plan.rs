@@ -22,9 +22,9 @@ pub(crate) fn steps(plan: &Plan) -> String {
         let word = match &step.work {
             Work::Start(set) => match started(&set.role) {
                 (1, count) => Some(format!("start {}{}", set.role, times(count))),
-                (_, count) => said
-                    .insert(&set.role)
-                    .then(|| format!("start {}{}, one by one", set.role, times(count))),
+                (_, count) => {
+                    said.insert(&set.role).then(|| format!("start {}{}, one by one", set.role, times(count)))
+                }
             },
             Work::Stop(set) if said.contains(set.role.as_str()) => None,
             Work::Stop(set) => Some(format!("stop {}", set.target.release)),
@@ -36,7 +36,9 @@ pub(crate) fn steps(plan: &Plan) -> String {
         };
         // A second hook of a sort is numbered; the sort is enough here.
         let word = word.map(|word| match &step.work {
-            Work::Hook(_) => word.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ').to_owned(),
+            Work::Hook(_) => {
+                word.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ').to_owned()
+            }
             _ => word,
         });
         if let Some(word) = word.filter(|word| words.last() != Some(word)) {

@@ -19,6 +19,8 @@ use crate::tui::theme::{Mark, Role};
 /// How many commits are shown, and how many migrations are named.
 const COMMITS: usize = 4;
 const MIGRATIONS: usize = 4;
+/// With fewer rows than this not everything is in sight at once.
+const SMALL: u16 = 20;
 
 pub(super) fn draw(model: &Model, dialog: &PromoteDialog, area: Rect, buffer: &mut Buffer) {
     match dialog.picker {
@@ -27,13 +29,7 @@ pub(super) fn draw(model: &Model, dialog: &PromoteDialog, area: Rect, buffer: &m
     }
 }
 
-/// How far it can be scrolled.
-pub(crate) fn last_top(model: &Model, dialog: &PromoteDialog) -> usize {
-    let area = Rect::new(0, 0, model.size.0, model.size.1);
-    confirm::last_top(model, &sheet(model, dialog, area.width), area)
-}
-
-fn sheet<'a>(model: &Model, dialog: &'a PromoteDialog, wide: u16) -> Sheet<'a> {
+pub(super) fn sheet<'a>(model: &Model, dialog: &'a PromoteDialog, wide: u16) -> Sheet<'a> {
     let place = target::title(&model.state, &dialog.environment);
     let does = match dialog.ready(model) {
         Ok(_) => "⏎ promote".to_owned(),
@@ -48,9 +44,8 @@ fn sheet<'a>(model: &Model, dialog: &'a PromoteDialog, wide: u16) -> Sheet<'a> {
         title: format!("Promote {} to {place}", dialog.release),
         heavy: target::is_protected(&model.state, &dialog.environment),
         body: body(model, dialog, columns(wide)),
-        top: dialog.top,
         word: Some((&dialog.word, dialog.wanted(&model.state))),
-        hint: format!("{does}{other} · esc leave it"),
+        hint: format!("{does}{other} · esc back"),
     }
 }
 
@@ -68,11 +63,18 @@ fn body(model: &Model, dialog: &PromoteDialog, columns: usize) -> Vec<Line<'stat
     };
     lines.extend(artifact(model, preview, columns));
     lines.push(Line::default());
+    // With little room, what stands in the way comes before what it brings.
+    let small = model.size.1 < SMALL;
+    if small {
+        lines.extend(gates(model, preview, columns));
+    }
     lines.extend(commits(model, preview, columns));
     lines.extend(migrations(model, preview, columns));
     lines.push(Line::default());
-    lines.extend(gates(model, preview, columns));
-    lines.push(Line::default());
+    if !small {
+        lines.extend(gates(model, preview, columns));
+        lines.push(Line::default());
+    }
     let label = format!("plan {}", preview.plan.digest.short());
     lines.extend(labelled(theme, &label, (Role::Text, &plan::steps(&preview.plan)), columns));
     lines.extend(labelled(theme, "", (Role::Dim, &plan::estimate(preview.estimate)), columns));
@@ -98,7 +100,9 @@ fn artifact(model: &Model, preview: &PromotionPreview, columns: usize) -> Vec<Li
     let mut words = Words::new(theme);
     match preview.from {
         Some((_, from)) if from == preview.release => {
-            words.add(Role::Strong, &named(from)).add(Role::Dim, "  is live here: the same release once more");
+            words
+                .add(Role::Strong, &named(from))
+                .add(Role::Dim, "  is live here: the same release once more");
         }
         Some((_, from)) => {
             words.add(Role::Text, &named(from)).add(Role::Dim, " → ");
@@ -114,7 +118,8 @@ fn artifact(model: &Model, preview: &PromotionPreview, columns: usize) -> Vec<Li
     let room = columns.saturating_sub(words.columns() + 2);
     words.add(Role::Dim, "  ").cut(Role::Dim, &about, room);
     let mut lines = vec![words.line()];
-    let after = state.environment(&preview.environment).ok().and_then(|environment| environment.after.as_ref());
+    let after =
+        state.environment(&preview.environment).ok().and_then(|environment| environment.after.as_ref());
     let proven = after.filter(|_| state.promotable(&preview.environment, preview.release).is_ok());
     let same = proven.map_or_else(String::new, |after| format!("the very artifact that {after} ran"));
     let mut words = Words::new(theme);
@@ -134,7 +139,7 @@ fn commits(model: &Model, preview: &PromotionPreview, columns: usize) -> Vec<Lin
     for (at, commit) in preview.commits.iter().take(shown).enumerate() {
         let label = if at == 0 { count(all, "commit") } else { String::new() };
         let text = format!("{} {}", commit.id.short(), commit.subject);
-        let text = crate::tui::measure::truncate(&text, columns.saturating_sub(14), theme.ellipsis());
+        let text = crate::tui::measure::truncate(&text, confirm::beside_label(columns), theme.ellipsis());
         lines.extend(labelled(theme, &label, (Role::Text, &text), columns));
     }
     let more = match all - shown {

@@ -23,7 +23,7 @@ pub(super) fn draw(model: &Model, dialog: &RollbackDialog, area: Rect, buffer: &
     }
 }
 
-fn sheet<'a>(model: &Model, dialog: &'a RollbackDialog, wide: u16) -> Sheet<'a> {
+pub(super) fn sheet<'a>(model: &Model, dialog: &'a RollbackDialog, wide: u16) -> Sheet<'a> {
     let state = &model.state;
     let name = target::title(state, &dialog.environment);
     let to = dialog.look.shown().map(|preview| format!(" back to {}", preview.to.1));
@@ -52,9 +52,8 @@ fn sheet<'a>(model: &Model, dialog: &'a RollbackDialog, wide: u16) -> Sheet<'a> 
         title,
         heavy: target::is_protected(state, &dialog.environment),
         body: body(model, dialog, columns(wide)),
-        top: 0,
         word: can.then(|| (&dialog.word, dialog.wanted(state))),
-        hint: if can { format!("{does}{others} · esc leave it") } else { format!("esc leave it{others}") },
+        hint: if can { format!("{does}{others} · esc back") } else { format!("esc back{others}") },
     }
 }
 
@@ -120,7 +119,9 @@ fn verdict_lines(
 ) -> Vec<Line<'static>> {
     let theme = &model.theme;
     let (mark, text) = match verdict {
-        RollbackVerdict::Safe => (Mark::Passed, format!("schema: SAFE, {} runs on today’s schema", preview.to.1)),
+        RollbackVerdict::Safe => {
+            (Mark::Passed, format!("schema: SAFE, {} runs on today’s schema", preview.to.1))
+        }
         RollbackVerdict::Unknown { why } => (Mark::Inconclusive, format!("schema: UNKNOWN. {why}")),
         RollbackVerdict::NoTarget => (Mark::Failed, "schema: there was nothing live before".to_owned()),
     };

@@ -52,16 +52,14 @@ pub(super) fn acknowledge(
     let empty = field.text().trim().is_empty();
     let hint = if empty { "⏎ needs a reason · esc leave it" } else { "⏎ acknowledge · esc leave it" };
     let inside = open(model, spot, &format!("Acknowledge {step} of run {run}"), hint, buffer);
-    let reason = model
-        .state
-        .steps(Owner::Run(run))
-        .into_iter()
-        .find(|(known, _)| known.id.as_str() == step)
-        .map(|(_, at)| match &at.phase {
-            StepPhase::Inconclusive { reason } => reason.clone(),
-            // Somebody else was faster, or tried it again.
-            _ => "It is no longer inconclusive.".to_owned(),
-        });
+    let reason =
+        model.state.steps(Owner::Run(run)).into_iter().find(|(known, _)| known.id.as_str() == step).map(
+            |(_, at)| match &at.phase {
+                StepPhase::Inconclusive { reason } => reason.clone(),
+                // Somebody else was faster, or tried it again.
+                _ => "It is no longer inconclusive.".to_owned(),
+            },
+        );
     let theme = &model.theme;
     let mut line = 0;
     for piece in fold(&theme.words(&reason.unwrap_or_default()), usize::from(inside.width)).iter().take(3) {

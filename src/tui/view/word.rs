@@ -13,8 +13,14 @@ use crate::tui::theme::{Mark, Role};
 use crate::tui::word::WordDialog;
 
 pub(super) fn draw(model: &Model, dialog: &WordDialog, area: Rect, buffer: &mut Buffer) {
+    if let Some(sheet) = sheet(model, dialog, area.width) {
+        confirm::draw(model, &sheet, area, buffer);
+    }
+}
+
+pub(super) fn sheet<'a>(model: &Model, dialog: &'a WordDialog, wide: u16) -> Option<Sheet<'a>> {
     let state = &model.state;
-    let Some(deployment) = dialog.deployment(state) else { return };
+    let deployment = dialog.deployment(state)?;
     let place = target::title(state, &deployment.environment);
     let (title, does) = match dialog.kind {
         Word::Go => (format!("Go on with deployment {}", dialog.deployment), "go on"),
@@ -25,15 +31,13 @@ pub(super) fn draw(model: &Model, dialog: &WordDialog, area: Rect, buffer: &mut 
         Ok(()) => format!("⏎ {does} · esc back"),
         Err((_, missing)) => format!("⏎ needs {missing} · esc back"),
     };
-    let sheet = Sheet {
+    Some(Sheet {
         title: format!("{title}: {} to {place}", deployment.release),
         heavy: target::is_protected(state, &deployment.environment),
-        body: body(model, dialog.kind, deployment, columns(area.width)),
-        top: 0,
+        body: body(model, dialog.kind, deployment, columns(wide)),
         word: Some((&dialog.word, dialog.wanted(state))),
         hint,
-    };
-    confirm::draw(model, &sheet, area, buffer);
+    })
 }
 
 fn body(model: &Model, kind: Word, deployment: &Deployment, columns: usize) -> Vec<Line<'static>> {
@@ -59,9 +63,10 @@ fn body(model: &Model, kind: Word, deployment: &Deployment, columns: usize) -> V
     let steps = |meant: fn(&StepPhase) -> bool, known: bool| -> Vec<&str> {
         let all = deployment.plan.steps.iter();
         let meant = all.filter(|step| {
-            deployment.steps.get(&step.id).is_some_and(|at| {
-                meant(&at.phase) && (!known || at.acknowledged.is_none())
-            })
+            deployment
+                .steps
+                .get(&step.id)
+                .is_some_and(|at| meant(&at.phase) && (!known || at.acknowledged.is_none()))
         });
         meant.map(|step| step.id.as_str()).collect()
     };
