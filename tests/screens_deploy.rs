@@ -402,6 +402,41 @@ fn another_target_is_looked_at_before_it_is_gone_back_to() {
 }
 
 #[test]
+fn what_moved_behind_the_list_of_targets_is_looked_at_again_too() {
+    let mut state = known(false);
+    deployed(&mut state, 16, "production", 57);
+    let mut model = at(state, 'R');
+    press(&mut model, KeyCode::Down);
+    let asked = reconfigure(&mut model);
+    assert!(matches!(&asked[..], [Request::Ask(_)]), "{asked:?}");
+    press(&mut model, KeyCode::Esc);
+    assert!(press(&mut model, KeyCode::Enter).is_empty(), "what was shown may be old");
+    answer(&mut model, &asked);
+    assert!(matches!(&press(&mut model, KeyCode::Enter)[..], [Request::Send(Command::Rollback(_))]));
+}
+
+#[test]
+fn with_everything_taken_back_once_a_person_chooses() {
+    let mut state = known(false);
+    deployed(&mut state, 16, "production", 57);
+    deployed(&mut state, 17, "production", 56);
+    let back = state.deployments.get_mut(&DeploymentId(17)).expect("it is there");
+    back.kind = DeploymentKind::Rollback { of: DeploymentId(16), automatic: false };
+    // v55 is gone, so v57, which was taken back, is all there is: nobody goes there by two keys.
+    state.deployments.remove(&DeploymentId(12));
+    let mut model = console(state, THEME, WIDE);
+    assert!(press(&mut model, KeyCode::Char('R')).is_empty(), "nothing is asked before it is chosen");
+    assert!(screen(&model).contains("was taken back"));
+    let asked = press(&mut model, KeyCode::Enter);
+    answer(&mut model, &asked);
+    let asked = press(&mut model, KeyCode::Enter);
+    assert!(
+        matches!(&asked[..], [Request::Send(Command::Rollback(back))] if back.to == Some(DeploymentId(16))),
+        "{asked:?}"
+    );
+}
+
+#[test]
 fn what_is_under_way_is_taken_back() {
     let mut model = at(under_way(None), 'R');
     assert!(press(&mut model, KeyCode::Enter).is_empty());

@@ -91,9 +91,7 @@ pub(super) fn moved(model: &mut Model, event: &Event, requests: &mut Vec<Request
 fn ask(model: &mut Model, requests: &mut Vec<Request>) {
     let question = match &mut model.dialog {
         Some(Dialog::Promote(dialog)) => dialog.look.ask().then(|| dialog.question()),
-        Some(Dialog::Rollback(dialog)) if dialog.picker.is_none() => {
-            dialog.look.ask().then(|| dialog.question())
-        }
+        Some(Dialog::Rollback(dialog)) if dialog.is_looking() => dialog.look.ask().then(|| dialog.question()),
         _ => None,
     };
     requests.extend(question.map(Request::Ask));
@@ -106,7 +104,7 @@ pub(super) fn reconnected(model: &mut Model, requests: &mut Vec<Request>) {
             dialog.look.ask_anew();
             dialog.question()
         }
-        Some(Dialog::Rollback(dialog)) if dialog.picker.is_none() => {
+        Some(Dialog::Rollback(dialog)) if dialog.is_looking() => {
             dialog.look.ask_anew();
             dialog.question()
         }

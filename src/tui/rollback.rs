@@ -32,6 +32,11 @@ impl RollbackDialog {
         Query::PreviewRollback { environment: self.environment.clone(), to: self.to }
     }
 
+    /// Whether a way back is looked at, be it behind the list of others. Where a person has to choose first, none is.
+    pub(crate) const fn is_looking(&self) -> bool {
+        self.picker.is_none() || self.look.shown().is_some()
+    }
+
     /// The deployment under way that would be taken back; `None` when it is the live one.
     pub(crate) fn under_way(&self, state: &State) -> Option<DeploymentId> {
         state.under_way(&self.environment).map(|(number, _)| number)

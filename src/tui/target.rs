@@ -3,7 +3,7 @@
 use super::model::{Link, Model};
 use crate::domain::ids::{DeploymentId, EnvironmentName, ReleaseNumber};
 use crate::domain::state::{
-    Deployment, DeploymentKind, DeploymentPhase, Ending, RollbackVerdict, RunEnd, RunPhase, State,
+    Deployment, DeploymentKind, DeploymentPhase, Ending, RollbackVerdict, RunEnd, RunPhase, State, StepState,
 };
 
 /// The environments, each behind the one whose proof it takes.
@@ -180,7 +180,7 @@ impl Word {
             Self::Hold if held => Err("it is held"),
             Self::Hold => Err("no step runs now"),
             Self::Go | Self::Leave if !held => Err("it is not held"),
-            Self::Leave if deployment.steps.values().any(|step| step.is_open()) => Err("a step still runs"),
+            Self::Leave if deployment.steps.values().any(StepState::is_open) => Err("a step still runs"),
             Self::Go | Self::Leave => Ok(()),
         }
     }

@@ -105,7 +105,7 @@ pub(super) fn answer(model: &mut Model, request: Asked, reply: Reply, requests: 
             }
         }
         (Asked::Query(query @ (Query::PreviewPromotion { .. } | Query::PreviewRollback { .. })), reply) => {
-            deploying::previewed(model, &query, reply, requests)
+            deploying::previewed(model, &query, reply, requests);
         }
         (_, Reply::Failed { message }) => model.news = trouble(message),
         (Asked::Query(_), Reply::Refused { refusal }) => model.news = trouble(refusal.message),
