@@ -486,6 +486,20 @@ fn everything_can_be_read_with_little_room() {
 }
 
 #[test]
+fn the_selected_environment_is_meant_before_any_other() {
+    let mut model = console(ready(true), THEME, WIDE);
+    model.chosen_environment = Some(name("production"));
+    press(&mut model, KeyCode::Char('p'));
+    let Some(Dialog::Promote(dialog)) = &model.dialog else { panic!("it is open") };
+    assert_eq!((&dialog.environment, dialog.release), (&name("production"), ReleaseNumber(57)), "staging’s");
+    let mut model = console(ready(true), THEME, WIDE);
+    model.chosen_environment = Some(name("staging"));
+    press(&mut model, KeyCode::Char('R'));
+    let Some(Dialog::Rollback(dialog)) = &model.dialog else { panic!("it is open") };
+    assert_eq!(dialog.environment, name("staging"));
+}
+
+#[test]
 fn holding_is_one_key_and_only_while_steps_run() {
     let mut model = console(under_way(None), THEME, WIDE);
     let wanted = Command::Hold { deployment: DeploymentId(16) };

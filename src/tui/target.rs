@@ -39,6 +39,11 @@ pub(crate) fn title(state: &State, name: &EnvironmentName) -> String {
     if is_protected(state, name) { name.as_str().to_uppercase() } else { name.as_str().to_owned() }
 }
 
+/// The environment that is selected where environments are listed; elsewhere none is.
+const fn selected(model: &Model) -> Option<&EnvironmentName> {
+    model.chosen_environment.as_ref()
+}
+
 /// The releases, newest first.
 pub(crate) fn releases(state: &State) -> Vec<ReleaseNumber> {
     state.releases.keys().rev().copied().collect()
@@ -53,7 +58,7 @@ pub(crate) fn promotion(model: &Model) -> Result<(EnvironmentName, ReleaseNumber
     let chain = chain(state);
     let newest = state.releases.keys().next_back().copied();
     let last = *chain.last().ok_or("no environment")?;
-    if let Some(chosen) = &model.chosen_environment {
+    if let Some(chosen) = selected(model) {
         let after = state.environment(chosen).ok().and_then(|environment| environment.after.as_ref());
         let proven = after.and_then(|after| state.live(after)).map(|(_, live)| live.release);
         return Ok((chosen.clone(), proven.or(newest).ok_or("no release yet")?));
@@ -113,7 +118,7 @@ pub(crate) fn way_back(state: &State, name: &EnvironmentName) -> Result<(), &'st
 /// Why nothing can be gone back to, in a few words.
 pub(crate) fn rollback(model: &Model) -> Result<EnvironmentName, &'static str> {
     let state = &model.state;
-    if let Some(chosen) = &model.chosen_environment {
+    if let Some(chosen) = selected(model) {
         return way_back(state, chosen).map(|()| chosen.clone());
     }
     let chain = chain(state);
@@ -188,7 +193,7 @@ impl Word {
 
 /// The deployments that are under way where a person looks, newest first.
 pub(crate) fn under_way(model: &Model) -> impl Iterator<Item = (DeploymentId, &Deployment)> {
-    let chosen = model.chosen_environment.as_ref();
+    let chosen = selected(model);
     let all = model.state.deployments.iter().rev();
     all.filter(move |(_, deployment)| {
         deployment.is_open() && chosen.is_none_or(|chosen| &deployment.environment == chosen)
