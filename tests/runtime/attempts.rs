@@ -185,8 +185,7 @@ fn a_command_that_does_not_listen_is_killed_after_its_grace() {
             }
             stop(&stage.dir).await
         };
-        let (report, stopped) =
-            tokio::join!(attend(&stage.dir, program(), &crate::stage::NONE), stopped);
+        let (report, stopped) = tokio::join!(attend(&stage.dir, program(), &crate::stage::NONE), stopped);
         stopped.unwrap();
         report.unwrap()
     });
@@ -205,8 +204,7 @@ fn a_worker_that_cannot_answer_is_killed_with_its_commands() {
             kill(Pid::from_raw(stage.worker()), Signal::SIGSTOP).unwrap();
             stop(&stage.dir).await
         };
-        let (report, stopped) =
-            tokio::join!(attend(&stage.dir, program(), &crate::stage::NONE), stopped);
+        let (report, stopped) = tokio::join!(attend(&stage.dir, program(), &crate::stage::NONE), stopped);
         stopped.unwrap();
         report.unwrap()
     });
@@ -247,8 +245,7 @@ fn what_an_engine_stops_for_its_time_limit_leaves_its_last_lines_and_its_directo
             }
             stop(&stage.dir).await
         };
-        let (report, stopped) =
-            tokio::join!(attend(&stage.dir, program(), &crate::stage::NONE), stopped);
+        let (report, stopped) = tokio::join!(attend(&stage.dir, program(), &crate::stage::NONE), stopped);
         stopped.unwrap();
         report.unwrap()
     });
@@ -286,10 +283,10 @@ fn a_specification_that_cannot_be_read_is_said_once() {
 fn a_program_that_is_no_worker_is_not_tried_for_ever() {
     let stage = Stage::new("true").prepared();
     let error =
-        block_on(attend(&stage.dir, std::path::Path::new("/bin/false"), &crate::stage::NONE))
-            .unwrap_err();
+        block_on(attend(&stage.dir, std::path::Path::new("/bin/false"), &crate::stage::NONE)).unwrap_err();
     assert!(format!("{error:#}").contains("before it had begun"), "{error:#}");
-    let error = block_on(attend(&stage.dir, std::path::Path::new("/no/such/program"), &crate::stage::NONE)).unwrap_err();
+    let error = block_on(attend(&stage.dir, std::path::Path::new("/no/such/program"), &crate::stage::NONE))
+        .unwrap_err();
     assert!(format!("{error:#}").contains("/no/such/program"), "{error:#}");
 }
 

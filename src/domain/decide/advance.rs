@@ -7,7 +7,7 @@ use crate::domain::event::Event;
 use crate::domain::finding::Finding;
 use crate::domain::ids::{AttemptKey, Owner, ReleaseNumber, RunId, StepId};
 use crate::domain::plan::{Plan, Step, Work};
-use crate::domain::release::{Release, STATIC_FILES, Serving};
+use crate::domain::release::{Release, STAMPS, STATIC_FILES, Serving};
 use crate::domain::state::{Run, RunEnd, RunPhase, State, StepPhase, StepState};
 use crate::domain::time::{Millis, Timestamp};
 
@@ -129,6 +129,7 @@ fn serving(run: &Run) -> Serving {
         settings: build.setting.settings.clone(),
         roles: build.roles.clone(),
         static_files: values.and_then(|values| values.get(STATIC_FILES)).cloned(),
+        stamps: values.and_then(|values| values.get(STAMPS)).cloned(),
     }
 }
 

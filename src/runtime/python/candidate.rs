@@ -35,7 +35,7 @@ const MARKER: &str = "artifact.json";
 
 /// The file that tells which files were touched since they were measured, and the name under which the build puts
 /// its hash out.
-pub const STAMPS: &str = "stamps";
+pub use crate::domain::release::STAMPS;
 
 /// What is known of a finished artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,11 +3,11 @@
 pub(crate) mod bar;
 pub(crate) mod card;
 pub(crate) mod commits;
+pub(crate) mod confirm;
 pub(crate) mod dialogs;
 pub(crate) mod foot;
 pub(crate) mod footer;
 pub(crate) mod header;
-pub(crate) mod confirm;
 pub(crate) mod log;
 pub(crate) mod plan;
 pub(crate) mod promote;
