@@ -64,7 +64,7 @@ fn survivors(deploy: &Deploy) -> Duration {
     // The file is written at every switch, and only then.
     let written = std::fs::metadata(deploy.home.join(&nginx.include)).and_then(|about| about.modified());
     let age = written.ok().and_then(|written| SystemTime::now().duration_since(written).ok());
-    let survive = Duration::from(IDLE_SURVIVES) + RELOAD;
+    let survive = IDLE_SURVIVES + RELOAD;
     survive.saturating_sub(age.unwrap_or_default())
 }
 
