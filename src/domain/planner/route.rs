@@ -283,7 +283,9 @@ impl<'a> Route<'a> {
     fn let_go(&mut self, going: &BTreeSet<ReplicaKey>, suffix: &str) {
         for set in self.state.grouped(going) {
             let role = set.role.clone();
-            if role == ROUTED_ROLE {
+            // What nobody was ever sent to has nothing in flight.
+            let is_asked = set.of.is_some_and(|of| self.state.had_traffic(of));
+            if role == ROUTED_ROLE && is_asked {
                 self.add(&format!("drain {role}{suffix}"), Work::Drain(set.clone()), DEPLOY_STEP);
             }
             self.add(&format!("stop {role}{suffix}"), Work::Stop(set), DEPLOY_STEP);
