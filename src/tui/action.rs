@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::model::{Dialog, Focus, Model};
+use super::model::{Dialog, Focus, Model, Screen};
 
 /// What a key means in the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +61,20 @@ pub enum Action {
     Times,
     /// Copy the log's lines in sight.
     Copy,
+    /// Look at the Pipeline screen.
+    ShowPipeline,
+    /// Look at the Environments screen.
+    ShowEnvironments,
+    /// Look at the next screen.
+    NextScreen,
+    /// Select the environment on the right.
+    NextPlace,
+    /// Select the environment on the left.
+    PreviousPlace,
+    /// Open the selected environment's page.
+    OpenPlace,
+    /// Show an environment's replicas, or its deployment.
+    Replicas,
     /// Every key.
     Help,
     /// Every action by name.
@@ -82,6 +96,10 @@ pub enum Context {
     Steps,
     /// The log has the keys.
     Log,
+    /// The panels of the environments have the keys.
+    Panels,
+    /// An environment's page has the keys: its steps and its history.
+    Place,
 }
 
 /// A key as it is pressed.
@@ -122,7 +140,11 @@ const fn named(code: KeyCode) -> Key {
 
 const STEPS: &[Context] = &[Context::Steps];
 const LOG: &[Context] = &[Context::Log];
-const BOTH: &[Context] = &[Context::Steps, Context::Log];
+const RUN: &[Context] = &[Context::Steps, Context::Log];
+const LISTS: &[Context] = &[Context::Steps, Context::Log, Context::Place];
+const PANELS: &[Context] = &[Context::Panels];
+const PLACE: &[Context] = &[Context::Place];
+const BOTH: &[Context] = &[Context::Steps, Context::Log, Context::Panels, Context::Place];
 
 const fn entry(
     action: Action,
@@ -140,7 +162,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Up,
         &[named(KeyCode::Up), key('k')],
-        BOTH,
+        LISTS,
         "step",
         "Select the step above; in a log, scroll up.",
         true,
@@ -148,25 +170,57 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Down,
         &[named(KeyCode::Down), key('j')],
-        BOTH,
+        LISTS,
         "down",
         "Select the step below; in a log, scroll down.",
         false,
     ),
     entry(
         Action::OpenLog,
-        &[named(KeyCode::Enter), named(KeyCode::Right), named(KeyCode::Tab)],
-        STEPS,
+        &[named(KeyCode::Enter), named(KeyCode::Right)],
+        &[Context::Steps, Context::Place],
         "log",
         "Go to the selected step's log.",
         true,
     ),
     entry(
         Action::Back,
-        &[named(KeyCode::Esc), named(KeyCode::Left), named(KeyCode::BackTab)],
-        BOTH,
+        &[named(KeyCode::Esc), named(KeyCode::Left)],
+        LISTS,
         "back",
         "Go back from the log or the page to the steps.",
+        true,
+    ),
+    entry(
+        Action::NextPlace,
+        &[named(KeyCode::Right), named(KeyCode::Down), key('j')],
+        PANELS,
+        "environment",
+        "Select the next environment.",
+        true,
+    ),
+    entry(
+        Action::PreviousPlace,
+        &[named(KeyCode::Left), named(KeyCode::Up), key('k')],
+        PANELS,
+        "environment before",
+        "Select the environment before.",
+        false,
+    ),
+    entry(
+        Action::OpenPlace,
+        &[named(KeyCode::Enter)],
+        PANELS,
+        "open",
+        "Open the selected environment: its steps, its history, its replicas.",
+        true,
+    ),
+    entry(
+        Action::Replicas,
+        &[key('v')],
+        PLACE,
+        "replicas",
+        "Show the environment's replicas in place of its deployment.",
         true,
     ),
     entry(
@@ -185,11 +239,11 @@ pub const ACTIONS: &[Entry] = &[
         "Pick a commit or a tag and start a run for it.",
         true,
     ),
-    entry(Action::Cancel, &[key('x')], BOTH, "cancel", "Cancel the run: between steps, or at once.", true),
+    entry(Action::Cancel, &[key('x')], RUN, "cancel", "Cancel the run: between steps, or at once.", true),
     entry(
         Action::Retry,
         &[key('r')],
-        BOTH,
+        RUN,
         "retry",
         "Try the selected step once more; the run goes on from there.",
         true,
@@ -197,7 +251,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Shell,
         &[key('s')],
-        BOTH,
+        RUN,
         "shell",
         "Open a shell in the failed step's kept directory and environment.",
         true,
@@ -205,42 +259,42 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Acknowledge,
         &[key('a')],
-        BOTH,
+        RUN,
         "acknowledge",
         "Say that an inconclusive check is acceptable, and why.",
         true,
     ),
-    entry(Action::Search, &[key('/')], BOTH, "search", "Search the log as you type.", true),
+    entry(Action::Search, &[key('/')], LISTS, "search", "Search the log as you type.", true),
     entry(Action::NextHit, &[key('n')], LOG, "next", "Go to the next hit.", true),
     entry(Action::PreviousHit, &[key('N')], LOG, "previous", "Go to the hit before.", false),
     entry(
         Action::Follow,
         &[key('f')],
-        BOTH,
+        LISTS,
         "follow",
         "Keep the log's end in sight; scrolling up stops it.",
         true,
     ),
-    entry(Action::Wrap, &[key('w')], BOTH, "wrap", "Fold the log's long lines, or cut them.", true),
-    entry(Action::Zoom, &[key('z')], BOTH, "zoom", "Give the log the whole width, or only its part.", true),
-    entry(Action::Times, &[key('t')], BOTH, "times", "Show when each line of the log was written.", true),
+    entry(Action::Wrap, &[key('w')], LISTS, "wrap", "Fold the log's long lines, or cut them.", true),
+    entry(Action::Zoom, &[key('z')], LISTS, "zoom", "Give the log the whole width, or only its part.", true),
+    entry(Action::Times, &[key('t')], LISTS, "times", "Show when each line of the log was written.", true),
     entry(Action::Copy, &[key('y')], LOG, "copy", "Copy the log's lines in sight to the clipboard.", true),
     entry(
         Action::Findings,
         &[key('o')],
-        BOTH,
+        RUN,
         "findings",
         "List what this run noticed, and what to do about it.",
         true,
     ),
-    entry(Action::OlderRun, &[key('[')], BOTH, "older run", "Look at the run before this one.", false),
-    entry(Action::NewerRun, &[key(']')], BOTH, "newer run", "Look at the run after this one.", false),
-    entry(Action::Runs, &[key('u')], BOTH, "runs", "List the runs and look at one of them.", true),
-    entry(Action::Live, &[key('.')], BOTH, "live", "Look at whatever runs, wherever it goes.", false),
+    entry(Action::OlderRun, &[key('[')], RUN, "older run", "Look at the run before this one.", false),
+    entry(Action::NewerRun, &[key(']')], RUN, "newer run", "Look at the run after this one.", false),
+    entry(Action::Runs, &[key('u')], RUN, "runs", "List the runs and look at one of them.", true),
+    entry(Action::Live, &[key('.')], RUN, "live", "Look at whatever runs, wherever it goes.", false),
     entry(
         Action::PageUp,
         &[named(KeyCode::PageUp), control('b')],
-        BOTH,
+        LISTS,
         "page up",
         "Scroll the log a page up.",
         false,
@@ -248,7 +302,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::PageDown,
         &[named(KeyCode::PageDown), control('f'), key(' ')],
-        BOTH,
+        LISTS,
         "page down",
         "Scroll the log a page down.",
         false,
@@ -256,7 +310,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::First,
         &[key('g'), named(KeyCode::Home)],
-        BOTH,
+        LISTS,
         "first",
         "Go to the first step; in a log, to its first line.",
         false,
@@ -264,7 +318,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Last,
         &[key('G'), named(KeyCode::End)],
-        BOTH,
+        LISTS,
         "last",
         "Go to the last step; in a log, to its end, and follow.",
         false,
@@ -285,6 +339,30 @@ pub const ACTIONS: &[Entry] = &[
         "suspend",
         "Step aside as a job of your shell; fg brings the console back.",
         false,
+    ),
+    entry(
+        Action::ShowPipeline,
+        &[key('1')],
+        BOTH,
+        "pipeline",
+        "Look at a commit's way to a release.",
+        false,
+    ),
+    entry(
+        Action::ShowEnvironments,
+        &[key('2')],
+        BOTH,
+        "environments",
+        "Look at what is live where, and how it gets there.",
+        false,
+    ),
+    entry(
+        Action::NextScreen,
+        &[named(KeyCode::Tab)],
+        BOTH,
+        "next screen",
+        "Look at the next screen.",
+        true,
     ),
     entry(
         Action::Palette,
@@ -356,9 +434,11 @@ impl Key {
 /// The context that has the keys.
 #[must_use]
 pub const fn context(model: &Model) -> Context {
-    match model.focus {
-        Focus::Steps | Focus::Detail => Context::Steps,
-        Focus::Log => Context::Log,
+    match (model.screen, model.focus) {
+        (_, Focus::Log) => Context::Log,
+        (Screen::Pipeline, Focus::Steps | Focus::Detail) => Context::Steps,
+        (Screen::Environments, Focus::Steps) if !model.places.open => Context::Panels,
+        (Screen::Environments | Screen::Logs, Focus::Steps | Focus::Detail) => Context::Place,
     }
 }
 
@@ -413,9 +493,11 @@ mod tests {
                 Action::NextHit | Action::PreviousHit | Action::Follow | Action::Wrap | Action::Times => 1,
                 Action::Copy | Action::Help | Action::Palette | Action::Reconnect | Action::Redraw => 1,
                 Action::Suspend | Action::Quit | Action::Zoom => 1,
+                Action::ShowPipeline | Action::ShowEnvironments | Action::NextScreen => 1,
+                Action::NextPlace | Action::PreviousPlace | Action::OpenPlace | Action::Replicas => 1,
             }
         };
-        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 33);
+        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 40);
         for entry in ACTIONS {
             assert_eq!(ACTIONS.iter().filter(|other| other.action == entry.action).count(), 1);
         }

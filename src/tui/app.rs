@@ -133,7 +133,10 @@ async fn tick(model: &Model, aside: bool) {
     }
     let unit = if model.moves() { 1_000 } else { 60_000 };
     let into = now().0.rem_euclid(unit);
-    let left = u64::try_from(unit - into).unwrap_or(1_000);
+    // What was measured may become too old meanwhile; then it must not look well any longer.
+    let stale = model.samples.next_stale(now(), |name| model.interval(name));
+    let stale = stale.and_then(|at| u64::try_from(at.0 - now().0).ok()).unwrap_or(u64::MAX);
+    let left = u64::try_from(unit - into).unwrap_or(1_000).min(stale.max(1));
     tokio::time::sleep(Duration::from_millis(left)).await;
 }
 

@@ -1,7 +1,9 @@
 //! Whether an action can be done now, and why not.
 
 use super::action::Action;
-use super::model::{Focus, Link, Model};
+use super::model::{Focus, Link, Model, Screen};
+use super::places::Row;
+use super::{arrange, layout};
 use crate::domain::state::{RunPhase, StepPhase};
 
 impl Action {
@@ -13,6 +15,14 @@ impl Action {
         let need = |holds: bool, reason: &'static str| if holds { Ok(()) } else { Err(reason) };
         let linked = || need(model.link == Link::Up, "no engine");
         let step = model.step();
+        // What is a run's belongs to the screen of runs, whichever key has it elsewhere.
+        let runs = matches!(
+            self,
+            Self::NewRun | Self::StartCommit | Self::Cancel | Self::Retry | Self::Shell | Self::Acknowledge
+        ) || matches!(self, Self::Findings | Self::Runs | Self::OlderRun | Self::NewerRun | Self::Live);
+        if runs && model.screen != Screen::Pipeline {
+            return Err("it is of a run: see 1 Pipeline");
+        }
         match self {
             Self::NewRun => linked(),
             Self::StartCommit => {
@@ -56,6 +66,7 @@ impl Action {
                 need(matches!(at.phase, StepPhase::Inconclusive { .. }), "not inconclusive")?;
                 need(at.acknowledged.is_none(), "it was acknowledged")
             }
+            Self::OpenLog if matches!(model.row(), Some(Row::Deployment(_))) && model.screen == Screen::Environments => Ok(()),
             Self::OpenLog => {
                 step.ok_or("no step")?;
                 need(model.attempt().is_some() || model.has_card(), "it has not run")
@@ -80,10 +91,21 @@ impl Action {
             }
             Self::Live => need(model.chosen_run.is_some() || model.chosen_step.is_some(), "it does already"),
             Self::Back => {
-                need(model.focus != Focus::Steps || model.log.hits.is_some(), "nothing to go back from")
+                let inside = model.screen == Screen::Environments && model.places.open;
+                need(
+                    inside || model.focus != Focus::Steps || model.log.hits.is_some(),
+                    "nothing to go back from",
+                )
             }
             Self::Reconnect => need(model.link != Link::Up, "the engine is here"),
             Self::Up | Self::Down | Self::PageUp | Self::PageDown | Self::First | Self::Last => Ok(()),
+            Self::NextPlace | Self::PreviousPlace => need(model.environments().len() > 1, "there is no other"),
+            Self::OpenPlace => need(!model.environments().is_empty(), "no environment is configured"),
+            Self::Replicas => {
+                let parts = layout::regions(model);
+                need(!arrange::is_one_page(parts.body.width, parts.body.height), "they are in sight")
+            }
+            Self::ShowPipeline | Self::ShowEnvironments | Self::NextScreen => Ok(()),
             Self::Help | Self::Palette | Self::Redraw | Self::Suspend | Self::Quit => Ok(()),
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod app;
+mod arrange;
 mod available;
 mod connection;
 mod dialog;
@@ -19,6 +20,8 @@ pub mod message;
 pub mod model;
 mod mouse;
 mod offered;
+pub mod places;
+pub mod samples;
 pub mod schedule;
 mod shell;
 mod terminal;

@@ -2,7 +2,7 @@
 
 use super::action::{ACTIONS, Action, Context, Key, context};
 use super::layout::WIDE;
-use super::model::{Focus, Link, Model};
+use super::model::{Focus, Link, Model, Screen};
 
 /// One key of the footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,11 +21,19 @@ pub(super) struct FooterKey {
 #[must_use]
 pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
     let here = context(model);
-    let nothing = model.run_id().is_none();
+    let nothing = model.screen == Screen::Pipeline && model.run_id().is_none();
+    let elsewhere = model.screen != Screen::Pipeline;
     ACTIONS
         .iter()
         .filter(|entry| entry.footer && entry.contexts.contains(&here))
         .filter(|entry| match (here, entry.action) {
+            (_, Action::NewRun | Action::Retry | Action::Shell) if elsewhere => false,
+            (Context::Place, Action::Back) => true,
+            (
+                Context::Place,
+                Action::Follow | Action::Wrap | Action::Times | Action::Search | Action::Zoom,
+            ) => false,
+            (Context::Place, Action::Replicas) => entry.action.availability(model).is_ok(),
             (Context::Steps, Action::Back) => model.focus == Focus::Detail,
             (
                 Context::Steps,
@@ -44,12 +52,17 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
             let name = match entry.action {
                 Action::Up if nothing => "commit",
                 Action::Up if here == Context::Log => "scroll",
+                Action::Up if here == Context::Place => "line",
+                Action::OpenLog if here == Context::Place => "log, deployment",
+                Action::Replicas if model.places.replicas => "deployment",
+                Action::NextScreen => "screen",
                 Action::Quit if model.moves() && model.link == Link::Up => "quit: the run goes on",
                 _ => entry.name,
             };
             let key = match entry.action {
                 Action::Up => "↑↓".to_owned(),
                 Action::StartCommit => "⏎".to_owned(),
+                Action::NextPlace => "←→".to_owned(),
                 _ => entry.keys.first().map(Key::label).unwrap_or_default(),
             };
             let reason = entry.action.availability(model).err();

@@ -290,12 +290,32 @@ impl Theme {
                 '↓' => plain.push_str("dn"),
                 '⏎' => plain.push_str("enter"),
                 '→' => plain.push_str("->"),
+                '←' => plain.push_str("<-"),
                 '–' => plain.push('-'),
                 '▸' => plain.push('>'),
                 other => plain.push(other),
             }
         }
         plain.into()
+    }
+
+    /// The lines around the panels of what is protected.
+    #[must_use]
+    pub const fn heavy_border(&self) -> border::Set<'static> {
+        if self.ascii {
+            border::Set {
+                top_left: "#",
+                top_right: "#",
+                bottom_left: "#",
+                bottom_right: "#",
+                vertical_left: "#",
+                vertical_right: "#",
+                horizontal_top: "=",
+                horizontal_bottom: "=",
+            }
+        } else {
+            border::THICK
+        }
     }
 
     /// The lines around panels.

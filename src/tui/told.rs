@@ -15,6 +15,7 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
     match pushed {
         FromEngine::Snapshot { state } => {
             model.state = *state;
+            model.samples.clear();
             model.link = Link::Up;
             if !model.log.read {
                 // It may have been asked for while there was no engine to say where it is.
@@ -44,8 +45,8 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
         }
         FromEngine::Present { viewers } => model.viewers = viewers,
         // A farewell comes again as the reason of the lost connection, and goes with it.
-        FromEngine::Sampled { .. }
-        | FromEngine::Bye { .. }
+        FromEngine::Sampled { sample } => model.samples.take(sample),
+        FromEngine::Bye { .. }
         | FromEngine::Welcome { .. }
         | FromEngine::Reply { .. } => {}
     }

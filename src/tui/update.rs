@@ -6,8 +6,8 @@ use super::action::{self, Action, Context};
 use super::field::Field;
 use super::layout::{self, Shape};
 use super::log::{Hits, WINDOW};
-use super::model::{COMMITS, Dialog, Focus, Link, Model, Msg, News, Request, Tone};
-use super::{dialog, mouse, told};
+use super::model::{COMMITS, Dialog, Focus, Link, Model, Msg, News, Request, SCREENS, Screen, Tone};
+use super::{dialog, mouse, places, told};
 use crate::domain::command::Command;
 use crate::domain::ids::RunId;
 use crate::domain::plan::{Step, Work};
@@ -111,6 +111,15 @@ pub(super) fn show_run(model: &mut Model, run: Option<RunId>) {
     model.focus = Focus::Steps;
 }
 
+/// Turns to a screen, as it was left but for what has the keys.
+pub(super) fn show_screen(model: &mut Model, screen: Screen) {
+    if model.screen != screen {
+        model.screen = screen;
+        model.focus = Focus::Steps;
+        model.zoom = false;
+    }
+}
+
 fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request>) {
     if event.kind == KeyEventKind::Release || model.shell {
         return;
@@ -141,7 +150,7 @@ fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request>) {
 pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Request>) {
     let wanted = match wanted {
         // Without a run, the list of commits stands where the steps would.
-        Action::OpenLog if model.run_id().is_none() => Action::StartCommit,
+        Action::OpenLog if model.screen == Screen::Pipeline && model.run_id().is_none() => Action::StartCommit,
         other => other,
     };
     if let Err(reason) = wanted.availability(model) {
@@ -157,7 +166,19 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
     let in_log = action::context(model) == Context::Log;
     let run = model.run_id();
     let step = model.step().map(|(step, at)| (step.id.clone(), at.output.kept.clone()));
+    if model.screen == Screen::Environments && places::perform(model, wanted) {
+        return;
+    }
     match wanted {
+        Action::ShowPipeline => show_screen(model, Screen::Pipeline),
+        Action::ShowEnvironments => show_screen(model, Screen::Environments),
+        Action::NextScreen => {
+            let here = SCREENS.iter().position(|(screen, ..)| *screen == model.screen).unwrap_or(0);
+            let next = SCREENS.get((here + 1) % SCREENS.len()).map_or(Screen::Pipeline, |(screen, ..)| *screen);
+            show_screen(model, next);
+        }
+        // The Environments screen has done these.
+        Action::NextPlace | Action::PreviousPlace | Action::OpenPlace | Action::Replicas => {}
         Action::Up if in_log => model.log.scroll(-1, page),
         Action::Down if in_log => model.log.scroll(1, page),
         Action::Up => move_step(model, -1),
