@@ -6,8 +6,8 @@ use super::layout::{WIDE, is_zoomed};
 use super::model::{Focus, Model};
 use super::view::{deployment, environments};
 
-/// From this height on, panels, replicas and the deployment stand on one page.
-const TALL: u16 = 28;
+/// From this many rows of the terminal on, panels, replicas and the deployment stand on one page.
+const TALL: u16 = 34;
 /// A panel is at least this wide and this high.
 const PANEL: (u16, u16) = (38, 5);
 /// The history gets at most this many lines with its border.
@@ -26,8 +26,8 @@ pub(crate) struct Arranged {
 }
 
 /// Whether everything stands on one page.
-pub(crate) const fn is_one_page(columns: u16, height: u16) -> bool {
-    columns >= WIDE && height >= TALL
+pub(crate) const fn is_one_page(model: &Model) -> bool {
+    model.size.0 >= WIDE && model.size.1 >= TALL
 }
 
 pub(crate) fn arrange(model: &Model, body: Rect) -> Arranged {
@@ -41,7 +41,7 @@ pub(crate) fn arrange(model: &Model, body: Rect) -> Arranged {
         return parts;
     }
     let page = model.places.open || model.focus != Focus::Steps;
-    if is_one_page(body.width, body.height) {
+    if is_one_page(model) {
         let (top, rest) = split(body, panels_height(model, body).min(body.height / 3));
         parts.panels = beside(model, top);
         let (replicas, rest) = split(rest, replica_lines(model).clamp(1, 8).saturating_add(3));

@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::model::{Focus, Link, Model, Screen};
 use super::places::Row;
-use super::{arrange, layout};
+use super::arrange;
 use crate::domain::state::{RunPhase, StepPhase};
 
 impl Action {
@@ -101,10 +101,7 @@ impl Action {
             Self::Up | Self::Down | Self::PageUp | Self::PageDown | Self::First | Self::Last => Ok(()),
             Self::NextPlace | Self::PreviousPlace => need(model.environments().len() > 1, "there is no other"),
             Self::OpenPlace => need(!model.environments().is_empty(), "no environment is configured"),
-            Self::Replicas => {
-                let parts = layout::regions(model);
-                need(!arrange::is_one_page(parts.body.width, parts.body.height), "they are in sight")
-            }
+            Self::Replicas => need(!arrange::is_one_page(model), "they are in sight"),
             Self::ShowPipeline | Self::ShowEnvironments | Self::NextScreen => Ok(()),
             Self::Help | Self::Palette | Self::Redraw | Self::Suspend | Self::Quit => Ok(()),
         }

@@ -175,7 +175,7 @@ impl Said<'_> {
 
     fn release(&mut self, number: DeploymentId, deployment: &Deployment) {
         let model = self.model;
-        let mut pieces = vec![(Role::Strong, deployment.release.to_string())];
+        let mut pieces = vec![(Role::Strong, format!("{} {number}", deployment.release))];
         if let Some(release) = model.state.releases.get(&deployment.release) {
             pieces.extend(release.version.iter().map(|version| (Role::Text, version.clone())));
             pieces.push((Role::Text, release.commit.short().to_owned()));
@@ -185,8 +185,7 @@ impl Said<'_> {
             pieces.push((Role::Dim, artifact.to_owned()));
         }
         pieces.push((Role::Dim, model.ago(model.since(deployment))));
-        pieces.push((Role::Dim, format!("by {}", deployment.by)));
-        pieces.push((Role::Dim, number.to_string()));
+        pieces.push((Role::Dim, deployment.by.to_string()));
         self.flow(&pieces);
     }
 
@@ -350,11 +349,12 @@ impl Said<'_> {
 
     fn way_back(&mut self, name: &EnvironmentName) {
         let text = rollback_hint(self.model, name);
+        let word = if self.model.state.under_way(name).is_some() { "take back" } else { "rollback" };
         let mut words = Words::new(&self.model.theme);
         words.add(Role::Text, "  ");
         match text {
             Ok((to, verdict)) => {
-                words.add(Role::Accent, "R").add(Role::Text, &format!(" rollback → {to} "));
+                words.add(Role::Accent, "R").add(Role::Text, &format!(" {word} → {to} "));
                 words.add(verdict_role(&verdict), verdict_word(&verdict));
             }
             Err(why) => {
