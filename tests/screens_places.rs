@@ -9,16 +9,22 @@ mod fixture;
 mod places;
 
 use crossterm::event::KeyCode;
-use fixture::{NOW, THEME, ago, console, empty, press, screen, send};
+use fixture::{NOW, THEME, ago, console, empty, press, screen, send, write};
 use places::{Journal, STEADY, answers, bake, crashed_loop, replicas, well};
 use towpath::domain::event::Event;
+use towpath::domain::health::Sample;
 use towpath::domain::ids::DeploymentId;
+use towpath::domain::ids::ReplicaKey;
 use towpath::domain::plan::Cause;
+use towpath::domain::query::{Answer, LogSource, Query};
 use towpath::domain::state::{Ending, Live};
 use towpath::domain::time::Timestamp;
+use towpath::tui::logs::{Cursor, StreamLine, StreamRead, Way};
+use towpath::tui::model::{Asked, Request};
 use towpath::tui::model::{Model, Msg, Screen};
 use towpath::tui::places::Health;
 use towpath::tui::theme::{Colours, Theme};
+use towpath::wire::protocol::Reply;
 
 const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 10)];
 
@@ -37,6 +43,59 @@ fn cause() -> Cause {
         last_lines: last_lines.iter().map(|line| (*line).to_owned()).collect(),
         cure: "Add giftcards to INSTALLED_APPS and to the lock.".to_owned(),
     }
+}
+
+/// Two replicas of the new set, one of the old one, and a step.
+fn sources() -> Vec<LogSource> {
+    let replica = |deployment: u64, index: u32| {
+        let deployment = DeploymentId(deployment);
+        let key = ReplicaKey { environment: "production".into(), deployment, role: "web".to_owned(), index };
+        LogSource {
+            label: format!("web-{index} {deployment}"),
+            deployment,
+            replica: Some(key),
+            directory: format!("/state/d{}-web-{index}", deployment.0),
+        }
+    };
+    let step = LogSource {
+        label: "fetch #13".to_owned(),
+        deployment: DeploymentId(13),
+        replica: None,
+        directory: "/state/fetch".to_owned(),
+    };
+    vec![replica(13, 1), replica(13, 2), replica(11, 1), step]
+}
+
+/// As many lines each.
+fn ends(count: u64) -> Cursor {
+    sources().into_iter().map(|source| (source.directory, count)).collect()
+}
+
+fn stream_lines() -> Vec<StreamLine> {
+    let paths = ["/shop/", "/shop/cart/", "/shop/giftcards/", "/static/map.js", "/health"];
+    let mut lines: Vec<StreamLine> = (0..46_u64)
+        .map(|n| {
+            let sources = sources();
+            let source = &sources[usize::try_from(n * 7 % 11 % 3).expect("small")];
+            let path = paths[usize::try_from(n % 5).expect("small")];
+            let text = match n {
+                31 => "\x1b[33mWARNING\x1b[0m giftcards: balance of card 4471 was read from the old table".to_owned(),
+                38 => "[2026-11-22 14:02:10 +0000] [9] [ERROR] Error handling request /shop/giftcards/4471/redeem/ \
+                       (no such column: shop_giftcard.currency)"
+                    .to_owned(),
+                39 => "Traceback (most recent call last):".to_owned(),
+                n => format!("10.0.3.{} \"GET {path} HTTP/1.1\" 200 {}", n % 9 + 2, 2_000 + n * 37),
+            };
+            let when = if n < 30 { 300 - n * 4 } else { 110 - (n - 30) * 6 };
+            StreamLine { at: ago(when), source: source.directory.clone(), number: 800 + n, text }
+        })
+        .collect();
+    lines.sort_by_key(|line| line.at);
+    lines
+}
+
+fn read_in(model: &mut Model, read: StreamRead) {
+    send(model, Msg::StreamRead { environment: "production".into(), read: Box::new(read) });
 }
 
 /// A scene by its name, at a size, in a look.
@@ -95,7 +154,8 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
         }
         "places-failed" => {
             let mut journal = Journal::lived();
-            let deployment = journal.begin("production", 57, "marta", 90, "Gift cards launch, ticket SHOP-311");
+            let deployment =
+                journal.begin("production", 57, "marta", 90, "Gift cards launch, ticket SHOP-311");
             journal.walk(deployment, 90, Some("await web"));
             journal.fail("await web", cause());
             let why = "await web failed: web-1 of #13 exited with code 3".to_owned();
@@ -139,11 +199,50 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
             well(&mut model);
             model
         }
+        "logs" => {
+            let mut model = scene("places-canary", theme, size);
+            press(&mut model, KeyCode::Char('4'));
+            let sources = Answer::Sources { sources: sources() };
+            let request = Box::new(Asked::Query(Query::Sources { environment: "production".into() }));
+            send(&mut model, Msg::Answered { request, reply: Reply::Answer { answer: Box::new(sources) } });
+            let read = StreamRead {
+                way: Way::End,
+                from: Cursor::new(),
+                lines: stream_lines(),
+                complete: false,
+                ends: ends(900),
+            };
+            read_in(&mut model, read);
+            model
+        }
+        "logs-search" => {
+            let mut model = scene("logs", theme, size);
+            write(&mut model, "/giftcard");
+            model
+        }
+        "logs-sources" => {
+            let mut model = scene("logs", theme, size);
+            write(&mut model, "s");
+            press(&mut model, KeyCode::Down);
+            press(&mut model, KeyCode::Char(' '));
+            model
+        }
+        "logs-scrolled" => {
+            let mut model = scene("logs", theme, size);
+            write(&mut model, "kkk");
+            let ends = ends(912);
+            send(&mut model, Msg::StreamEnds { environment: "production".into(), ends });
+            model
+        }
         other => panic!("no scene is called {other}"),
     }
 }
 
-const SCENES: [&str; 13] = [
+const SCENES: [&str; 17] = [
+    "logs",
+    "logs-search",
+    "logs-sources",
+    "logs-scrolled",
     "places-none",
     "places-empty",
     "places-live",
@@ -243,4 +342,77 @@ fn the_log_of_a_deployments_step_is_read_and_an_earlier_deployment_can_be_looked
     press(&mut model, KeyCode::Enter);
     let shown = model.deployment().map(|(number, _)| number);
     assert_eq!(shown, Some(DeploymentId(9)), "the oldest of production");
+}
+
+#[test]
+fn the_logs_screen_asks_where_logs_are_and_reads_their_end_first() {
+    let mut model = console(Journal::canary().state, THEME, (120, 40));
+    press(&mut model, KeyCode::Char('2'));
+    let asked = press(&mut model, KeyCode::Char('4'));
+    let sources_of = Query::Sources { environment: "production".into() };
+    assert!(asked.contains(&Request::Ask(sources_of.clone())), "{asked:?}");
+    let request = Box::new(Asked::Query(sources_of.clone()));
+    let reply = Reply::Answer { answer: Box::new(Answer::Sources { sources: sources() }) };
+    let asked = send(&mut model, Msg::Answered { request, reply });
+    assert!(matches!(asked.first(), Some(Request::Merge { directories, .. }) if directories.len() == 4));
+    assert!(matches!(asked.get(1), Some(Request::ReadStream { way: Way::End, .. })), "{asked:?}");
+    // Another replica, or another attempt, may have another log.
+    let mut journal = Journal { state: model.state.clone() };
+    let key = towpath::domain::ids::AttemptKey {
+        owner: towpath::domain::ids::Owner::Deployment(DeploymentId(13)),
+        step: "shift 50".into(),
+        attempt: 1,
+    };
+    let envelope = towpath::domain::event::Envelope {
+        seq: towpath::domain::ids::Seq(journal.state.seq.0 + 1),
+        at: NOW,
+        actor: towpath::domain::ids::Actor::Engine,
+        event: Event::StepStarted { key },
+    };
+    journal.state.apply(&envelope);
+    let pushed = towpath::wire::protocol::FromEngine::Happened { envelope };
+    let asked = send(&mut model, Msg::Pushed(Box::new(pushed)));
+    assert!(asked.contains(&Request::Ask(sources_of)), "{asked:?}");
+    // Whoever leaves the screen reads nothing more.
+    let asked = press(&mut model, KeyCode::Char('1'));
+    assert!(asked.contains(&Request::Merge { environment: None, directories: Vec::new() }), "{asked:?}");
+}
+
+#[test]
+fn scrolling_up_reads_what_is_older_and_following_goes_on_at_the_end() {
+    let mut model = scene("logs", THEME, (120, 40));
+    assert!(model.stream.follow);
+    let asked = press(&mut model, KeyCode::Char('g'));
+    let older = asked.iter().any(|one| matches!(one, Request::ReadStream { way: Way::Older, .. }));
+    assert!(!model.stream.follow && (older || model.stream.asked == Some(Way::Older)), "{asked:?}");
+    send(&mut model, Msg::StreamEnds { environment: "production".into(), ends: ends(905) });
+    assert!(model.stream.waiting() >= 20, "five more of each of four");
+    let asked = press(&mut model, KeyCode::Char('G'));
+    assert!(model.stream.follow, "{asked:?}");
+    assert!(asked.iter().any(|one| matches!(one, Request::ReadStream { way: Way::End, .. })), "{asked:?}");
+}
+
+#[test]
+fn a_hidden_source_is_not_read() {
+    let mut model = scene("logs", THEME, (120, 40));
+    write(&mut model, "s");
+    let asked = press(&mut model, KeyCode::Char(' '));
+    // The first line is the role `web`: all three of its replicas.
+    assert!(
+        asked
+            .iter()
+            .any(|one| matches!(one, Request::Merge { directories, .. } if directories == &["/state/fetch"])),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn samples_are_kept_across_screens_and_lost_with_the_engine() {
+    let mut model = scene("places-live", THEME, (120, 40));
+    press(&mut model, KeyCode::Char('1'));
+    let staging = "staging".into();
+    assert_eq!(model.health(&staging), Health::Healthy);
+    let replicas = Sample::Replicas { environment: "staging".into(), at: NOW, replicas: Vec::new() };
+    places::sampled(&mut model, replicas);
+    assert!(!model.drift(&staging).is_empty(), "the record says that two should live");
 }

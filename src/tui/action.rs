@@ -75,6 +75,12 @@ pub enum Action {
     OpenPlace,
     /// Show an environment's replicas, or its deployment.
     Replicas,
+    /// Look at the Logs screen.
+    ShowLogs,
+    /// Choose the sources of the merged log.
+    Sources,
+    /// Look at the other environment's logs.
+    OtherPlace,
     /// Every key.
     Help,
     /// Every action by name.
@@ -100,6 +106,8 @@ pub enum Context {
     Panels,
     /// An environment's page has the keys: its steps and its history.
     Place,
+    /// The merged log has the keys.
+    Stream,
 }
 
 /// A key as it is pressed.
@@ -139,12 +147,15 @@ const fn named(code: KeyCode) -> Key {
 }
 
 const STEPS: &[Context] = &[Context::Steps];
-const LOG: &[Context] = &[Context::Log];
 const RUN: &[Context] = &[Context::Steps, Context::Log];
-const LISTS: &[Context] = &[Context::Steps, Context::Log, Context::Place];
+const LISTS: &[Context] = &[Context::Steps, Context::Log, Context::Place, Context::Stream];
+const ZOOM: &[Context] = &[Context::Steps, Context::Log, Context::Place];
+const LOGS: &[Context] = &[Context::Log, Context::Stream];
+const STREAM: &[Context] = &[Context::Stream];
+const EVERYWHERE: &[Context] =
+    &[Context::Steps, Context::Log, Context::Panels, Context::Place, Context::Stream];
 const PANELS: &[Context] = &[Context::Panels];
 const PLACE: &[Context] = &[Context::Place];
-const BOTH: &[Context] = &[Context::Steps, Context::Log, Context::Panels, Context::Place];
 
 const fn entry(
     action: Action,
@@ -265,8 +276,8 @@ pub const ACTIONS: &[Entry] = &[
         true,
     ),
     entry(Action::Search, &[key('/')], LISTS, "search", "Search the log as you type.", true),
-    entry(Action::NextHit, &[key('n')], LOG, "next", "Go to the next hit.", true),
-    entry(Action::PreviousHit, &[key('N')], LOG, "previous", "Go to the hit before.", false),
+    entry(Action::NextHit, &[key('n')], LOGS, "next", "Go to the next hit.", true),
+    entry(Action::PreviousHit, &[key('N')], LOGS, "previous", "Go to the hit before.", false),
     entry(
         Action::Follow,
         &[key('f')],
@@ -276,9 +287,9 @@ pub const ACTIONS: &[Entry] = &[
         true,
     ),
     entry(Action::Wrap, &[key('w')], LISTS, "wrap", "Fold the log's long lines, or cut them.", true),
-    entry(Action::Zoom, &[key('z')], LISTS, "zoom", "Give the log the whole width, or only its part.", true),
+    entry(Action::Zoom, &[key('z')], ZOOM, "zoom", "Give the log the whole width, or only its part.", true),
     entry(Action::Times, &[key('t')], LISTS, "times", "Show when each line of the log was written.", true),
-    entry(Action::Copy, &[key('y')], LOG, "copy", "Copy the log's lines in sight to the clipboard.", true),
+    entry(Action::Copy, &[key('y')], LOGS, "copy", "Copy the log's lines in sight to the clipboard.", true),
     entry(
         Action::Findings,
         &[key('o')],
@@ -326,16 +337,16 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Reconnect,
         &[control('r')],
-        BOTH,
+        EVERYWHERE,
         "reconnect",
         "Try to reach the engine now instead of waiting.",
         false,
     ),
-    entry(Action::Redraw, &[control('l')], BOTH, "redraw", "Draw everything anew.", false),
+    entry(Action::Redraw, &[control('l')], EVERYWHERE, "redraw", "Draw everything anew.", false),
     entry(
         Action::Suspend,
         &[control('z')],
-        BOTH,
+        EVERYWHERE,
         "suspend",
         "Step aside as a job of your shell; fg brings the console back.",
         false,
@@ -343,7 +354,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::ShowPipeline,
         &[key('1')],
-        BOTH,
+        EVERYWHERE,
         "pipeline",
         "Look at a commit's way to a release.",
         false,
@@ -351,15 +362,32 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::ShowEnvironments,
         &[key('2')],
-        BOTH,
+        EVERYWHERE,
         "environments",
         "Look at what is live where, and how it gets there.",
         false,
     ),
+    entry(Action::ShowLogs, &[key('4')], EVERYWHERE, "logs", "Look at what an environment says.", false),
+    entry(
+        Action::Sources,
+        &[key('s')],
+        STREAM,
+        "sources",
+        "Choose whose lines are shown: by role, or one by one.",
+        true,
+    ),
+    entry(
+        Action::OtherPlace,
+        &[key('e')],
+        STREAM,
+        "other environment",
+        "Look at the next environment's logs.",
+        true,
+    ),
     entry(
         Action::NextScreen,
         &[named(KeyCode::Tab)],
-        BOTH,
+        EVERYWHERE,
         "next screen",
         "Look at the next screen.",
         true,
@@ -367,16 +395,16 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Palette,
         &[key(':'), control('p')],
-        BOTH,
+        EVERYWHERE,
         "palette",
         "Find any of these by its name.",
         true,
     ),
-    entry(Action::Help, &[key('?'), named(KeyCode::F(1))], BOTH, "help", "Show every key.", true),
+    entry(Action::Help, &[key('?'), named(KeyCode::F(1))], EVERYWHERE, "help", "Show every key.", true),
     entry(
         Action::Quit,
         &[key('q'), control('c')],
-        BOTH,
+        EVERYWHERE,
         "quit",
         "Leave the console. A run that is open goes on.",
         true,
@@ -435,10 +463,11 @@ impl Key {
 #[must_use]
 pub const fn context(model: &Model) -> Context {
     match (model.screen, model.focus) {
+        (Screen::Logs, _) => Context::Stream,
         (_, Focus::Log) => Context::Log,
         (Screen::Pipeline, Focus::Steps | Focus::Detail) => Context::Steps,
         (Screen::Environments, Focus::Steps) if !model.places.open => Context::Panels,
-        (Screen::Environments | Screen::Logs, Focus::Steps | Focus::Detail) => Context::Place,
+        (Screen::Environments, Focus::Steps | Focus::Detail) => Context::Place,
     }
 }
 
@@ -495,9 +524,10 @@ mod tests {
                 Action::Suspend | Action::Quit | Action::Zoom => 1,
                 Action::ShowPipeline | Action::ShowEnvironments | Action::NextScreen => 1,
                 Action::NextPlace | Action::PreviousPlace | Action::OpenPlace | Action::Replicas => 1,
+                Action::ShowLogs | Action::Sources | Action::OtherPlace => 1,
             }
         };
-        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 40);
+        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 43);
         for entry in ACTIONS {
             assert_eq!(ACTIONS.iter().filter(|other| other.action == entry.action).count(), 1);
         }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use super::connection::{self, Engine};
 use super::follow::Following;
 use super::input::{Input, Reading};
+use super::merging::Merging;
 use super::model::{Asked, Model, Msg, Request};
 use super::shell;
 use super::terminal::{Bell, Screen};
@@ -89,6 +90,7 @@ where
         engine,
         messages,
         following: None,
+        merging: None,
         shell: None,
         dirty: true,
         redraw: false,
@@ -160,6 +162,7 @@ struct App {
     engine: Engine,
     messages: mpsc::Sender<Msg>,
     following: Option<Following>,
+    merging: Option<Merging>,
     shell: Option<Child>,
     dirty: bool,
     redraw: bool,
@@ -226,6 +229,15 @@ impl App {
             Request::SearchLog { query } => {
                 if let Some(following) = &mut self.following {
                     following.search(query);
+                }
+            }
+            Request::Merge { environment, directories } => {
+                self.merging = environment
+                    .map(|environment| Merging::start(environment, directories, self.messages.clone()));
+            }
+            Request::ReadStream { way, from } => {
+                if let Some(merging) = &self.merging {
+                    merging.read(way, from);
                 }
             }
             Request::OpenShell { kept, title, hint } => {

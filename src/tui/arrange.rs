@@ -145,8 +145,9 @@ fn height_of(
     width: u16,
 ) -> u16 {
     let columns = usize::from(width.saturating_sub(4));
-    let lines =
-        all.get(index).map_or(0, |(name, settings)| environments::lines(model, name, settings, columns).len());
+    let lines = all
+        .get(index)
+        .map_or(0, |(name, settings)| environments::lines(model, name, settings, columns).len());
     u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(2)
 }
 

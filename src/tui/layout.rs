@@ -68,6 +68,8 @@ pub(crate) fn regions(model: &Model) -> Regions {
     let (left, right) = if model.screen == Screen::Environments {
         let parts = super::arrange::arrange(model, body);
         (parts.steps, parts.right)
+    } else if model.screen == Screen::Logs {
+        (none, none)
     } else if model.run_id().is_none() {
         (body, none)
     } else if is_wide(model) {

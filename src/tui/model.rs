@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::field::Field;
 use super::log::LogView;
+use super::logs::Stream;
 pub use super::message::{Asked, Msg, Request};
 use super::places::{Places, Row};
 use super::samples::Samples;
@@ -47,8 +48,11 @@ pub enum Screen {
 }
 
 /// The screens that there are, with their keys, in their order.
-pub const SCREENS: [(Screen, char, &str); 2] =
-    [(Screen::Pipeline, '1', "Pipeline"), (Screen::Environments, '2', "Environments")];
+pub const SCREENS: [(Screen, char, &str); 3] = [
+    (Screen::Pipeline, '1', "Pipeline"),
+    (Screen::Environments, '2', "Environments"),
+    (Screen::Logs, '4', "Logs"),
+];
 
 /// Which part has the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +173,8 @@ pub struct Model {
     pub samples: Samples,
     /// What is selected on the Environments screen.
     pub places: Places,
+    /// The merged log of an environment.
+    pub stream: Stream,
     /// The run that a person chose to look at; `None` looks at the newest open one.
     pub chosen_run: Option<RunId>,
     /// The step that a person chose; `None` goes with what happens.
@@ -207,6 +213,7 @@ impl Model {
             screen: Screen::Pipeline,
             samples: Samples::default(),
             places: Places::default(),
+            stream: Stream::default(),
             chosen_run: None,
             chosen_step: None,
             focus: Focus::Steps,
@@ -306,9 +313,11 @@ impl Model {
                 .runs
                 .values()
                 .any(|run| !matches!(run.phase, RunPhase::Ended(_) | RunPhase::Held | RunPhase::Queued))
-            || self.state.deployments.values().any(|one| {
-                !matches!(one.phase, DeploymentPhase::Ended(_) | DeploymentPhase::Held { .. })
-            })
+            || self
+                .state
+                .deployments
+                .values()
+                .any(|one| !matches!(one.phase, DeploymentPhase::Ended(_) | DeploymentPhase::Held { .. }))
     }
 
     /// How long a step of what is looked at is likely to take.

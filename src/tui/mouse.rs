@@ -30,7 +30,10 @@ pub(super) fn mouse(model: &mut Model, event: MouseEvent, requests: &mut Vec<Req
         return;
     }
     if wheel != 0 {
-        if regions.right.contains(at) {
+        if model.screen == Screen::Logs {
+            let page = super::streaming::page(model);
+            model.stream.scroll(wheel, page);
+        } else if regions.right.contains(at) {
             let page = layout::log_page(model);
             model.log.scroll(wheel, page);
         } else if model.screen == Screen::Environments {

@@ -29,6 +29,7 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
         .filter(|entry| match (here, entry.action) {
             (_, Action::NewRun | Action::Retry | Action::Shell) if elsewhere => false,
             (Context::Place, Action::Back) => true,
+            (Context::Stream, Action::Back) => entry.action.availability(model).is_ok(),
             (
                 Context::Place,
                 Action::Follow | Action::Wrap | Action::Times | Action::Search | Action::Zoom,
@@ -51,7 +52,7 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
         .map(|entry| {
             let name = match entry.action {
                 Action::Up if nothing => "commit",
-                Action::Up if here == Context::Log => "scroll",
+                Action::Up if matches!(here, Context::Log | Context::Stream) => "scroll",
                 Action::Up if here == Context::Place => "line",
                 Action::OpenLog if here == Context::Place => "log, deployment",
                 Action::Replicas if model.places.replicas => "deployment",

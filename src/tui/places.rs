@@ -318,7 +318,7 @@ pub(super) fn perform(model: &mut Model, wanted: Action) -> bool {
 const PAGE: isize = 10;
 
 /// Selects an environment by its distance from the one that is selected.
-fn select(model: &mut Model, by: isize) {
+pub(super) fn select(model: &mut Model, by: isize) {
     let here = super::arrange::place(model);
     let all = model.environments();
     let count = isize::try_from(all.len()).unwrap_or(1).max(1);

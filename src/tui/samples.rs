@@ -122,9 +122,11 @@ impl Samples {
     ) -> Option<Timestamp> {
         let ends = self.environments.iter().flat_map(|(name, seen)| {
             let limit = i64::try_from(limit(interval(name)).0).unwrap_or(i64::MAX);
-            let newest =
-                [seen.replicas.as_ref().map(|(at, _)| *at), seen.answers.back().map(|(at, _)| *at)];
-            newest.into_iter().flatten().map(move |at| Timestamp(at.0.saturating_add(limit).saturating_add(1)))
+            let newest = [seen.replicas.as_ref().map(|(at, _)| *at), seen.answers.back().map(|(at, _)| *at)];
+            newest
+                .into_iter()
+                .flatten()
+                .map(move |at| Timestamp(at.0.saturating_add(limit).saturating_add(1)))
         });
         ends.filter(|at| *at > now).min()
     }

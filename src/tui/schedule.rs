@@ -70,11 +70,7 @@ struct Axis {
     jobs: usize,
 }
 
-fn lay(
-    steps: &[(&Step, &StepState)],
-    axis: &Axis,
-    estimate: impl Fn(&Step) -> Option<Millis>,
-) -> Schedule {
+fn lay(steps: &[(&Step, &StepState)], axis: &Axis, estimate: impl Fn(&Step) -> Option<Millis>) -> Schedule {
     let Axis { origin, now, open, jobs } = *axis;
     let elapsed = now.since(origin).0;
 

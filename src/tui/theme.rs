@@ -210,6 +210,23 @@ impl Theme {
         }
     }
 
+    /// The colour of a source among others; its label says which it is where there are no colours.
+    #[must_use]
+    pub fn source(&self, place: usize) -> Style {
+        const SIXTEEN: [Color; 5] = [Color::Cyan, Color::Magenta, Color::Blue, Color::Green, Color::Yellow];
+        // Of one lightness, legible on a dark and on a light background.
+        const MANY: [u8; 7] = [38, 170, 71, 172, 105, 167, 108];
+        match self.colours {
+            Colours::None => Style::new(),
+            Colours::Sixteen => {
+                Style::new().fg(SIXTEEN.get(place % SIXTEEN.len()).copied().unwrap_or(Color::Cyan))
+            }
+            Colours::Many => {
+                Style::new().fg(Color::Indexed(MANY.get(place % MANY.len()).copied().unwrap_or(38)))
+            }
+        }
+    }
+
     /// The glyph of a state, one column wide.
     #[must_use]
     pub const fn glyph(&self, mark: Mark) -> &'static str {

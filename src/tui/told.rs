@@ -1,8 +1,8 @@
 //! What the engine tells: what happened, who is there, what came of what was asked.
 
-use super::dialog;
 use super::model::{Asked, COMMITS, Commits, Dialog, Link, Model, News, Request, Tone};
 use super::update::show_run;
+use super::{dialog, streaming};
 use crate::domain::command::Command;
 use crate::domain::event::Event;
 use crate::domain::ids::RunId;
@@ -16,6 +16,7 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
         FromEngine::Snapshot { state } => {
             model.state = *state;
             model.samples.clear();
+            model.stream.known = None;
             model.link = Link::Up;
             if !model.log.read {
                 // It may have been asked for while there was no engine to say where it is.
@@ -46,9 +47,7 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
         FromEngine::Present { viewers } => model.viewers = viewers,
         // A farewell comes again as the reason of the lost connection, and goes with it.
         FromEngine::Sampled { sample } => model.samples.take(sample),
-        FromEngine::Bye { .. }
-        | FromEngine::Welcome { .. }
-        | FromEngine::Reply { .. } => {}
+        FromEngine::Bye { .. } | FromEngine::Welcome { .. } | FromEngine::Reply { .. } => {}
     }
 }
 
@@ -96,6 +95,14 @@ pub(super) fn answer(model: &mut Model, request: Asked, reply: Reply, requests: 
             if let Answer::Resolved { commit } = *answer {
                 requests.push(Request::Send(Command::StartRun { commit, until: None }));
             }
+        }
+        (Asked::Query(Query::Sources { environment }), Reply::Answer { answer }) => {
+            if let Answer::Sources { sources } = *answer {
+                streaming::sources(model, &environment, sources, requests);
+            }
+        }
+        (Asked::Query(Query::Sources { .. }), Reply::Failed { message }) => {
+            model.stream.trouble = Some(message);
         }
         (_, Reply::Failed { message }) => model.news = trouble(message),
         (Asked::Query(_), Reply::Refused { refusal }) => model.news = trouble(refusal.message),

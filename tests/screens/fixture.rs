@@ -84,7 +84,11 @@ fn plan() -> Plan {
             "candidate",
             "candidate",
             &["ruff", "black", "mypy", "bandit", "pip-audit"],
-            Work::Build(Build { setting: setting(Vec::new()), artifact: ArtifactSettings::default(), roles: BTreeMap::new() }),
+            Work::Build(Build {
+                setting: setting(Vec::new()),
+                artifact: ArtifactSettings::default(),
+                roles: BTreeMap::new(),
+            }),
         ),
         step("pytest", "test", &["candidate"], exec("pytest --cov --cov-fail-under=85", candidate)),
         step("check-deploy", "test", &["candidate"], exec("python manage.py check --deploy", candidate)),

@@ -51,7 +51,8 @@ fn release(number: u64, hex: &str, subject: &str, version: Option<&str>) -> Rele
     let mut release = crate::fixture::release(number, number, hex);
     release.subject = subject.to_owned();
     release.version = version.map(str::to_owned);
-    release.artifact.id = towpath::domain::ids::ArtifactId(format!("sha256:{hex}{}", "5d0e7aa91c2b0077e01d2"));
+    release.artifact.id =
+        towpath::domain::ids::ArtifactId(format!("sha256:{hex}{}", "5d0e7aa91c2b0077e01d2"));
     release
 }
 
@@ -183,7 +184,8 @@ impl Journal {
 
     /// The step that is open fails.
     pub(crate) fn fail(&mut self, step: &str, cause: Cause) {
-        let key = AttemptKey { owner: Owner::Deployment(self.newest()), step: StepId::from(step), attempt: 1 };
+        let key =
+            AttemptKey { owner: Owner::Deployment(self.newest()), step: StepId::from(step), attempt: 1 };
         let event = Event::StepFinished { key, verdict: Verdict::Failed(cause), output: Output::default() };
         self.write(ago(10), "towpath", event);
     }
@@ -218,10 +220,11 @@ pub(crate) fn replicas(model: &mut Model, name: &str, seconds: u64, change: impl
     let samples = model.state.running(&environment).into_iter().enumerate().map(|(index, key)| {
         let number = u16::try_from(index).expect("few replicas");
         let deployment = &model.state.deployments[&key.deployment];
-        let count = model.state.running(&environment).iter().filter(|one| one.deployment == key.deployment).count();
-        let weight = weights.get(&key.deployment).map(|weight| {
-            u8::try_from(usize::from(*weight) / count).expect("a share")
-        });
+        let count =
+            model.state.running(&environment).iter().filter(|one| one.deployment == key.deployment).count();
+        let weight = weights
+            .get(&key.deployment)
+            .map(|weight| u8::try_from(usize::from(*weight) / count).expect("a share"));
         let mut sample = ReplicaSample {
             release: deployment.release,
             state: ReplicaState::Up,

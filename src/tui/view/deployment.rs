@@ -11,9 +11,7 @@ use super::{Words, fold, panel_of, put};
 use crate::domain::health::{BakeReport, Traffic};
 use crate::domain::ids::{AttemptKey, DeploymentId, Owner};
 use crate::domain::plan::{Replicas, Step, Work};
-use crate::domain::state::{
-    Deployment, DeploymentKind, DeploymentPhase, Ending, StepPhase, StepState,
-};
+use crate::domain::state::{Deployment, DeploymentKind, DeploymentPhase, Ending, StepPhase, StepState};
 use crate::domain::time::Timestamp;
 use crate::text::width::width;
 use crate::tui::arrange::Arranged;
@@ -148,7 +146,9 @@ pub(crate) fn bake_summary(
     let share = |traffic: &Option<Traffic>| {
         traffic.as_ref().map_or_else(
             || "no traffic measured".to_owned(),
-            |one| format!("{} of {} failed, {}", one.failed, one.requests, per_cent(one.failed, one.requests)),
+            |one| {
+                format!("{} of {} failed, {}", one.failed, one.requests, per_cent(one.failed, one.requests))
+            },
         )
     };
     words.add(Role::Accent, &left(model, report, step));
@@ -180,7 +180,11 @@ fn left(model: &Model, report: &BakeReport, step: &Step) -> String {
         Work::Bake { window, .. } => format!(" of {}", steps::about(*window)),
         _ => String::new(),
     };
-    if left.0 == 0 { format!("the window of{of} has closed").replace("of of", "of") } else { format!("{} left{of}", steps::whole(left)) }
+    if left.0 == 0 {
+        format!("the window of{of} has closed").replace("of of", "of")
+    } else {
+        format!("{} left{of}", steps::whole(left))
+    }
 }
 
 /// That numbers are old, where they are.
@@ -210,7 +214,11 @@ fn bake_table(model: &Model, key: &AttemptKey, step: &Step) -> Vec<Line<'static>
         for (place, (cell, role)) in cells.iter().zip(roles).enumerate() {
             let wide = if place == 0 { 6 } else { 9 };
             let cell = theme.words(cell);
-            let pad = if place == 0 { 0 } else { usize::from(wide > width(&cell)) * (wide - width(&cell).min(wide)) };
+            let pad = if place == 0 {
+                0
+            } else {
+                usize::from(wide > width(&cell)) * (wide - width(&cell).min(wide))
+            };
             words.add(Role::Text, &" ".repeat(pad)).add(role, &cell);
             let column = if place == 0 { wide } else { words.columns() };
             words.to(column);
@@ -227,7 +235,8 @@ fn bake_table(model: &Model, key: &AttemptKey, step: &Step) -> Vec<Line<'static>
         };
         let worse = name == "new"
             && other.as_ref().is_some_and(|other| {
-                one.failed.saturating_mul(other.requests.max(1)) > other.failed.saturating_mul(one.requests.max(1))
+                one.failed.saturating_mul(other.requests.max(1))
+                    > other.failed.saturating_mul(one.requests.max(1))
             });
         let role = if worse { Role::Warn } else { Role::Text };
         let texts = [

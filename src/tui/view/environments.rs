@@ -212,7 +212,9 @@ impl Said<'_> {
             }
         } else if let Some((number, deployment, ending)) = model.sad_end(name) {
             let (mark, text) = match ending {
-                Ending::LiveUnverified { why } => (Mark::Inconclusive, format!("is live, not verified: {why}")),
+                Ending::LiveUnverified { why } => {
+                    (Mark::Inconclusive, format!("is live, not verified: {why}"))
+                }
                 Ending::RolledBack { why } => (Mark::Inconclusive, format!("was rolled back: {why}")),
                 Ending::Broken { why } => (Mark::Failed, format!("is BROKEN, a person has to look: {why}")),
                 Ending::Live => return,
@@ -230,7 +232,8 @@ impl Said<'_> {
         let many = sets.len() > 1;
         let mut bad = false;
         for number in &sets {
-            let own: Vec<_> = model.state.running(name).into_iter().filter(|key| key.deployment == *number).collect();
+            let own: Vec<_> =
+                model.state.running(name).into_iter().filter(|key| key.deployment == *number).collect();
             let wanted = own.len();
             let up = match (&model.link, model.replicas(name)) {
                 (Link::Up, Measured::Fresh(samples)) => {
@@ -260,7 +263,11 @@ impl Said<'_> {
         };
         let weights: Vec<String> =
             model.weights(name).iter().map(|(of, weight)| format!("{of} {weight}")).collect();
-        let weights = if weights.is_empty() { router.to_owned() } else { format!("{router}: {}", weights.join(" · ")) };
+        let weights = if weights.is_empty() {
+            router.to_owned()
+        } else {
+            format!("{router}: {}", weights.join(" · "))
+        };
         self.flow(&[(role, format!("{glyph} {text}")), (Role::Dim, weights)]);
         if let Some((number, deployment)) = model.warm(name) {
             let until = match model.state.under_way(name) {
@@ -277,13 +284,24 @@ impl Said<'_> {
         let theme = &model.theme;
         let answers: Vec<&HttpSample> = model.samples.answers(name).collect();
         let path = answers.last().map_or_else(
-            || model.state.project.as_ref().and_then(|project| project.environments.get(name)).map_or("/", |one| one.health.path.as_str()),
+            || {
+                model
+                    .state
+                    .project
+                    .as_ref()
+                    .and_then(|project| project.environments.get(name))
+                    .map_or("/", |one| one.health.path.as_str())
+            },
             |answer| path_of(&answer.asked),
         );
         let mut words = Words::new(theme);
         match (&model.link, model.samples.answer(name, model.now, model.interval(name))) {
             (Link::Up, Measured::Fresh(answer)) => {
-                let mark = if answer.healthy { (theme.pick("●", "*"), Role::Good) } else { (theme.glyph(Mark::Failed), Role::Bad) };
+                let mark = if answer.healthy {
+                    (theme.pick("●", "*"), Role::Good)
+                } else {
+                    (theme.glyph(Mark::Failed), Role::Bad)
+                };
                 words.add(mark.1, mark.0).add(Role::Text, &format!(" http {path}  "));
                 words.add(if answer.healthy { Role::Text } else { Role::Bad }, &answer.why);
                 words.add(Role::Text, &format!("  {}  ", answer.latency));
@@ -293,10 +311,14 @@ impl Said<'_> {
                 }
             }
             (Link::Up, Measured::Stale(at)) => {
-                words.add(Role::Warn, "? unknown").add(Role::Dim, &format!("  http {path}, last asked {}", model.ago(at)));
+                words
+                    .add(Role::Warn, "? unknown")
+                    .add(Role::Dim, &format!("  http {path}, last asked {}", model.ago(at)));
             }
             (Link::Up, Measured::Never) => {
-                words.add(Role::Warn, "? unknown").add(Role::Dim, &format!("  http {path} was not asked yet"));
+                words
+                    .add(Role::Warn, "? unknown")
+                    .add(Role::Dim, &format!("  http {path} was not asked yet"));
             }
             _ => {
                 words.add(Role::Warn, "? unknown (no engine)").add(Role::Dim, &format!("  http {path}"));
@@ -337,7 +359,8 @@ impl Said<'_> {
             format!("observed {what} {}", model.ago(seen.at))
         });
         let none = if drift.is_empty() && model.state.under_way(name).is_none() { "drift: none" } else { "" };
-        let parts: Vec<String> = seen.into_iter().chain((!none.is_empty()).then(|| none.to_owned())).collect();
+        let parts: Vec<String> =
+            seen.into_iter().chain((!none.is_empty()).then(|| none.to_owned())).collect();
         if !parts.is_empty() {
             self.sentence((" ", Role::Dim), Role::Dim, &parts.join(" · "), 1);
         }
@@ -444,8 +467,11 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
     let mut words = Words::new(&model.theme);
     words.add(Role::Text, " ");
     let Some((name, settings)) = model.environment() else {
-        let text =
-            if model.link == Link::Up { "no environment is configured" } else { "connecting to the engine…" };
+        let text = if model.link == Link::Up {
+            "no environment is configured"
+        } else {
+            "connecting to the engine…"
+        };
         words.cut(Role::Dim, text, columns.saturating_sub(1));
         return words.line();
     };

@@ -10,6 +10,7 @@ pub(crate) mod foot;
 pub(crate) mod footer;
 pub(crate) mod header;
 pub(crate) mod log;
+pub(crate) mod logs;
 pub(crate) mod replicas;
 pub(crate) mod small;
 pub(crate) mod steps;
@@ -49,7 +50,9 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
         Shape::Full => {
             let buffer = frame.buffer_mut();
             header::draw(model, parts.header, parts.runs, buffer);
-            if model.screen == Screen::Environments {
+            if model.screen == Screen::Logs {
+                logs::draw(model, parts.body.intersection(area), buffer);
+            } else if model.screen == Screen::Environments {
                 draw_environments(model, parts.body.intersection(area), buffer);
             } else if model.run_id().is_none() {
                 commits::draw_page(model, parts.left, buffer);
@@ -113,6 +116,13 @@ impl<'m> Words<'m> {
         let text = self.theme.words(text).into_owned();
         self.columns += width(&text);
         self.spans.push(Span::styled(text, self.theme.style(role)));
+        self
+    }
+
+    /// Adds text in a style of its own.
+    pub(crate) fn styled(&mut self, text: &str, style: ratatui::style::Style) -> &mut Self {
+        self.columns += width(text);
+        self.spans.push(Span::styled(text.to_owned(), style));
         self
     }
 

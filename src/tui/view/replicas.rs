@@ -80,7 +80,8 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 /// The columns that fit; the least telling ones go first.
 fn columns(room: usize) -> Vec<Column> {
     let mut columns = ALL.to_vec();
-    let wide = |columns: &[Column]| columns.iter().map(|(_, wide, _)| wide + 2).sum::<usize>().saturating_sub(2);
+    let wide =
+        |columns: &[Column]| columns.iter().map(|(_, wide, _)| wide + 2).sum::<usize>().saturating_sub(2);
     for least in ["port", "pid", "weight", "last exit", "memory", "since", "release", "restarts"] {
         if wide(&columns) <= room {
             break;

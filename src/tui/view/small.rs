@@ -149,7 +149,12 @@ fn draw_places(model: &Model, area: Rect, buffer: &mut Buffer) {
     let said = model.news.is_some() || model.link != crate::tui::model::Link::Up;
     if said {
         put(buffer, area, area.height.saturating_sub(3), &hint.line());
-        put(buffer, area, area.height.saturating_sub(2), &footer::status_line(model, usize::from(area.width)));
+        put(
+            buffer,
+            area,
+            area.height.saturating_sub(2),
+            &footer::status_line(model, usize::from(area.width)),
+        );
     } else {
         put(buffer, area, area.height.saturating_sub(2), &hint.line());
     }
