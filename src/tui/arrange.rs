@@ -62,6 +62,8 @@ pub(crate) fn arrange(model: &Model, body: Rect) -> Arranged {
     } else {
         let said = deployment::lines(model, usize::from(body.width.saturating_sub(4))).len();
         let said = u16::try_from(said).unwrap_or(u16::MAX).saturating_add(2);
+        // A cause is longer than what else there is to say.
+        let said = if model.has_failed() { body.height } else { said };
         let (top, rest) = split(body, said.min(body.height / 2));
         parts.right = top;
         (parts.steps, parts.history) = split_below(rest, history_height(model, rest.height).min(5));

@@ -59,7 +59,8 @@ pub(crate) fn regions(model: &Model) -> Regions {
         return blank;
     }
     if columns < 60 || rows < 16 {
-        return Regions { shape: Shape::Small, ..blank };
+        let body = Rect::new(0, 1, columns, rows.saturating_sub(3));
+        return Regions { shape: Shape::Small, body, ..blank };
     }
     let footer_rows = footer_lines(model, columns);
     let line = |y: u16, height: u16| Rect::new(0, y, columns, height);

@@ -286,6 +286,12 @@ impl Model {
         })
     }
 
+    /// Whether the selected step failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.step().is_some_and(|(_, at)| matches!(at.phase, StepPhase::Failed { .. }))
+    }
+
     /// Whether there is more to say of the selected step than its log.
     #[must_use]
     pub fn has_card(&self) -> bool {

@@ -245,8 +245,10 @@ impl Model {
         self.state.set_of(record).iter().any(|key| key.role == ROUTED_ROLE && key.deployment == seen)
     }
 
-    /// What a rollback would go back to, and what that means: `v55 SAFE`, or why there is none.
-    #[must_use]
+    /// What a rollback would go back to, and what that means: `v55 SAFE`.
+    ///
+    /// # Errors
+    /// Why there is nothing to go back to.
     pub fn way_back(&self, name: &EnvironmentName) -> Result<(String, RollbackVerdict), &'static str> {
         let (from, target) = match self.state.under_way(name) {
             Some((_, deployment)) => (deployment.release, deployment.way_back.target),

@@ -295,7 +295,7 @@ impl Theme {
             return text.into();
         }
         let mut plain = String::with_capacity(text.len());
-        let text = text.replace("↑↓", "up/dn");
+        let text = text.replace("↑↓", "up/dn").replace("←→", "lt/rt");
         for sign in text.chars() {
             match sign {
                 '·' => plain.push('|'),

@@ -78,7 +78,7 @@ fn open_step(model: &Model, number: DeploymentId) -> Option<(&Step, &StepState)>
 pub(crate) fn open_bake(number: DeploymentId, deployment: &Deployment) -> Option<(AttemptKey, &Step)> {
     let step = deployment.plan.steps.iter().find(|step| {
         matches!(step.work, Work::Bake { .. })
-            && deployment.steps.get(&step.id).is_some_and(|at| at.is_open())
+            && deployment.steps.get(&step.id).is_some_and(StepState::is_open)
     })?;
     let attempt = deployment.steps.get(&step.id)?.attempt;
     Some((AttemptKey { owner: Owner::Deployment(number), step: step.id.clone(), attempt }, step))
@@ -440,10 +440,11 @@ fn history_line(
     let mut words = Words::new(&model.theme);
     let role = if chosen || shown { Role::Strong } else { Role::Text };
     words.add(mark.role(), model.theme.glyph(mark)).add(role, &format!(" {number} {}", deployment.release));
-    words.to(11).add(mark.role(), word).add(Role::Dim, &format!(" · {}", kind_word(deployment.kind)));
-    words.add(Role::Dim, &format!(" · {} · {}", deployment.by, model.ago(deployment.created)));
+    words.to(11).add(mark.role(), word);
+    let mut tail =
+        format!(" · {} · {} · {}", kind_word(deployment.kind), deployment.by, model.ago(deployment.created));
     if let Some(ended) = deployment.ended {
-        words.add(Role::Dim, &format!(" · took {}", ended.since(deployment.created)));
+        tail.push_str(&format!(" · took {}", ended.since(deployment.created)));
     }
     let why = match &deployment.phase {
         DeploymentPhase::Ended(
@@ -451,9 +452,9 @@ fn history_line(
         ) => why,
         _ => &deployment.reason,
     };
-    let room = usize::from(columns).saturating_sub(words.columns());
-    if !why.is_empty() && room > 6 {
-        words.cut(Role::Text, &format!(" · {why}"), room);
+    if !why.is_empty() {
+        tail.push_str(&format!(" · {why}"));
     }
+    words.cut(Role::Dim, &tail, usize::from(columns).saturating_sub(words.columns()));
     words.line()
 }

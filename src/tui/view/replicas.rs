@@ -29,10 +29,10 @@ type Column = (&'static str, usize, bool);
 
 /// All of them, and those that stay where there is less room.
 const ALL: [Column; 10] = [
-    ("replica", 18, false),
+    ("replica", 14, false),
     ("release", 7, false),
-    ("state", 11, false),
-    ("since", 9, false),
+    ("state", 8, false),
+    ("since", 5, false),
     ("restarts", 8, true),
     ("last exit", 22, false),
     ("pid", 7, true),
@@ -61,7 +61,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         words.cut(Role::Dim, text, usize::from(inside.width));
         return put(buffer, inside, 0, &words.line());
     }
-    let columns = columns(usize::from(inside.width));
+    let columns = columns(usize::from(inside.width.saturating_sub(2)));
     put(buffer, inside, 0, &heading(model, &columns));
     let room = usize::from(inside.height.saturating_sub(1));
     let hidden = rows.len().saturating_sub(room);
@@ -82,18 +82,24 @@ fn columns(room: usize) -> Vec<Column> {
     let mut columns = ALL.to_vec();
     let wide =
         |columns: &[Column]| columns.iter().map(|(_, wide, _)| wide + 2).sum::<usize>().saturating_sub(2);
-    for least in ["port", "pid", "weight", "last exit", "memory", "since", "release", "restarts"] {
+    for least in ["port", "pid", "last exit", "weight", "memory", "last exit", "since", "release", "restarts"]
+    {
         if wide(&columns) <= room {
             break;
         }
         // A shorter one of it first, where a few words are left.
         if least == "last exit"
-            && let Some(exit) = columns.iter_mut().find(|(name, ..)| *name == least)
+            && let Some(exit) = columns.iter_mut().find(|(name, wide, _)| *name == least && *wide > 13)
         {
-            exit.1 = 14;
+            exit.1 = 13;
             continue;
         }
         columns.retain(|(name, ..)| *name != least);
+    }
+    // What is left over goes to the words.
+    let spare = room.saturating_sub(wide(&columns)).min(20);
+    if let Some(exit) = columns.iter_mut().find(|(name, ..)| *name == "last exit") {
+        exit.1 += spare;
     }
     columns
 }

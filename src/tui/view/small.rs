@@ -29,6 +29,9 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     if model.screen == Screen::Environments && model.focus == Focus::Steps {
         return draw_places(model, area, buffer);
     }
+    if model.screen != Screen::Pipeline {
+        return draw_page(model, area, buffer);
+    }
     let columns = usize::from(area.width);
     let theme = &model.theme;
     let mut head = Words::new(theme);
@@ -98,6 +101,30 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     for (line, text) in (next..body.height).zip(said) {
         put(buffer, body, line, &Line::styled(format!("  {text}"), theme.style(Role::Dim)));
     }
+}
+
+/// A step's log or card, or the merged log, between a line that says where this is and the keys.
+fn draw_page(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let mut head = Words::new(&model.theme);
+    head.add(Role::Text, " ").add(Role::Accent, model.project());
+    let body = Rect { y: area.y + 1, height: area.height.saturating_sub(3), ..area };
+    let keys = if model.screen == Screen::Logs {
+        head.add(Role::Dim, " · logs");
+        super::logs::draw(model, body, buffer);
+        [("s", "sources"), ("/", "search"), ("2", "back"), ("q", "quit")]
+    } else {
+        head.add(Role::Dim, " · environments");
+        super::draw_right(model, body, buffer);
+        [("esc", "back"), ("/", "search"), ("?", "help"), ("q", "quit")]
+    };
+    put(buffer, area, 0, &head.line());
+    let status = footer::status_line(model, usize::from(area.width));
+    put(buffer, area, area.height.saturating_sub(2), &status);
+    let mut hint = Words::new(&model.theme);
+    for (key, name) in keys {
+        hint.add(Role::Text, " ").add(Role::Accent, key).add(Role::Text, &format!(" {name} "));
+    }
+    put(buffer, area, area.height.saturating_sub(1), &hint.line());
 }
 
 /// Each environment in a line, what happens to the selected one, and the way back from it.
