@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn memory_and_ages_are_short() {
         assert_eq!(bytes(212 * 1024 * 1024), "212M");
-        assert_eq!(bytes(1_181_116_006), "1.1G");
+        assert_eq!(bytes(1_200_000_000), "1.1G");
         assert_eq!(age(Millis(12_000)), "12s");
         assert_eq!(age(Millis::minutes(361)), "6h");
     }
