@@ -488,12 +488,14 @@ fn everything_can_be_read_with_little_room() {
 #[test]
 fn the_selected_environment_is_meant_before_any_other() {
     let mut model = console(ready(true), THEME, WIDE);
-    model.chosen_environment = Some(name("production"));
+    model.screen = Screen::Environments;
+    model.places.at = Some(name("production"));
     press(&mut model, KeyCode::Char('p'));
     let Some(Dialog::Promote(dialog)) = &model.dialog else { panic!("it is open") };
     assert_eq!((&dialog.environment, dialog.release), (&name("production"), ReleaseNumber(57)), "staging’s");
     let mut model = console(ready(true), THEME, WIDE);
-    model.chosen_environment = Some(name("staging"));
+    model.screen = Screen::Environments;
+    model.places.at = Some(name("staging"));
     press(&mut model, KeyCode::Char('R'));
     let Some(Dialog::Rollback(dialog)) = &model.dialog else { panic!("it is open") };
     assert_eq!(dialog.environment, name("staging"));

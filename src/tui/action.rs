@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::model::{Dialog, Focus, Model};
+use super::model::{Dialog, Focus, Model, Screen};
 
 /// What a key means in the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +71,26 @@ pub enum Action {
     Times,
     /// Copy the log's lines in sight.
     Copy,
+    /// Look at the Pipeline screen.
+    ShowPipeline,
+    /// Look at the Environments screen.
+    ShowEnvironments,
+    /// Look at the next screen.
+    NextScreen,
+    /// Select the environment on the right.
+    NextPlace,
+    /// Select the environment on the left.
+    PreviousPlace,
+    /// Open the selected environment's page.
+    OpenPlace,
+    /// Show an environment's replicas, or its deployment.
+    Replicas,
+    /// Look at the Logs screen.
+    ShowLogs,
+    /// Choose the sources of the merged log.
+    Sources,
+    /// Look at the other environment's logs.
+    OtherPlace,
     /// Every key.
     Help,
     /// Every action by name.
@@ -92,6 +112,12 @@ pub enum Context {
     Steps,
     /// The log has the keys.
     Log,
+    /// The panels of the environments have the keys.
+    Panels,
+    /// An environment's page has the keys: its steps and its history.
+    Place,
+    /// The merged log has the keys.
+    Stream,
 }
 
 /// A key as it is pressed.
@@ -131,8 +157,15 @@ const fn named(code: KeyCode) -> Key {
 }
 
 const STEPS: &[Context] = &[Context::Steps];
-const LOG: &[Context] = &[Context::Log];
-const BOTH: &[Context] = &[Context::Steps, Context::Log];
+const RUN: &[Context] = &[Context::Steps, Context::Log];
+const LISTS: &[Context] = &[Context::Steps, Context::Log, Context::Place, Context::Stream];
+const ZOOM: &[Context] = &[Context::Steps, Context::Log, Context::Place];
+const LOGS: &[Context] = &[Context::Log, Context::Stream];
+const STREAM: &[Context] = &[Context::Stream];
+const EVERYWHERE: &[Context] =
+    &[Context::Steps, Context::Log, Context::Panels, Context::Place, Context::Stream];
+const PANELS: &[Context] = &[Context::Panels];
+const PLACE: &[Context] = &[Context::Place];
 
 const fn entry(
     action: Action,
@@ -150,7 +183,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Up,
         &[named(KeyCode::Up), key('k')],
-        BOTH,
+        LISTS,
         "step",
         "Select the step above; in a log, scroll up.",
         true,
@@ -158,25 +191,57 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Down,
         &[named(KeyCode::Down), key('j')],
-        BOTH,
+        LISTS,
         "down",
         "Select the step below; in a log, scroll down.",
         false,
     ),
     entry(
         Action::OpenLog,
-        &[named(KeyCode::Enter), named(KeyCode::Right), named(KeyCode::Tab)],
-        STEPS,
+        &[named(KeyCode::Enter), named(KeyCode::Right)],
+        &[Context::Steps, Context::Place],
         "log",
         "Go to the selected step's log.",
         true,
     ),
     entry(
         Action::Back,
-        &[named(KeyCode::Esc), named(KeyCode::Left), named(KeyCode::BackTab)],
-        BOTH,
+        &[named(KeyCode::Esc), named(KeyCode::Left)],
+        LISTS,
         "back",
         "Go back from the log or the page to the steps.",
+        true,
+    ),
+    entry(
+        Action::NextPlace,
+        &[named(KeyCode::Right), named(KeyCode::Down), key('j')],
+        PANELS,
+        "environment",
+        "Select the next environment.",
+        true,
+    ),
+    entry(
+        Action::PreviousPlace,
+        &[named(KeyCode::Left), named(KeyCode::Up), key('k')],
+        PANELS,
+        "environment before",
+        "Select the environment before.",
+        false,
+    ),
+    entry(
+        Action::OpenPlace,
+        &[named(KeyCode::Enter)],
+        PANELS,
+        "open",
+        "Open the selected environment: its steps, its history, its replicas.",
+        true,
+    ),
+    entry(
+        Action::Replicas,
+        &[key('v')],
+        PLACE,
+        "replicas",
+        "Show the environment's replicas in place of its deployment.",
         true,
     ),
     entry(
@@ -195,11 +260,11 @@ pub const ACTIONS: &[Entry] = &[
         "Pick a commit or a tag and start a run for it.",
         true,
     ),
-    entry(Action::Cancel, &[key('x')], BOTH, "cancel", "Cancel the run: between steps, or at once.", true),
+    entry(Action::Cancel, &[key('x')], RUN, "cancel", "Cancel the run: between steps, or at once.", true),
     entry(
         Action::Retry,
         &[key('r')],
-        BOTH,
+        RUN,
         "retry",
         "Try the selected step once more; the run goes on from there.",
         true,
@@ -207,7 +272,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Shell,
         &[key('s')],
-        BOTH,
+        RUN,
         "shell",
         "Open a shell in the failed step's kept directory and environment.",
         true,
@@ -215,7 +280,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Acknowledge,
         &[key('a')],
-        BOTH,
+        RUN,
         "acknowledge",
         "Say that an inconclusive check is acceptable, and why.",
         true,
@@ -223,7 +288,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Promote,
         &[key('p')],
-        BOTH,
+        EVERYWHERE,
         "promote",
         "Look at what promoting a release would do, then confirm it.",
         true,
@@ -231,52 +296,52 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Rollback,
         &[key('R')],
-        BOTH,
+        EVERYWHERE,
         "roll back",
         "Go back to the release that was live before, or take the deployment under way back.",
         true,
     ),
-    entry(Action::GoOn, &[key('c')], BOTH, "go on", "Go on with the held deployment, and say why.", true),
-    entry(Action::Hold, &[key('H')], BOTH, "hold", "Hold the deployment before its next step.", true),
+    entry(Action::GoOn, &[key('c')], EVERYWHERE, "go on", "Go on with the held deployment, and say why.", true),
+    entry(Action::Hold, &[key('H')], EVERYWHERE, "hold", "Hold the deployment before its next step.", true),
     entry(
         Action::Leave,
         &[key('L')],
-        BOTH,
+        EVERYWHERE,
         "leave",
         "End the held deployment as it is: nothing more is done, its environment is free.",
         true,
     ),
-    entry(Action::Search, &[key('/')], BOTH, "search", "Search the log as you type.", true),
-    entry(Action::NextHit, &[key('n')], LOG, "next", "Go to the next hit.", true),
-    entry(Action::PreviousHit, &[key('N')], LOG, "previous", "Go to the hit before.", false),
+    entry(Action::Search, &[key('/')], LISTS, "search", "Search the log as you type.", true),
+    entry(Action::NextHit, &[key('n')], LOGS, "next", "Go to the next hit.", true),
+    entry(Action::PreviousHit, &[key('N')], LOGS, "previous", "Go to the hit before.", false),
     entry(
         Action::Follow,
         &[key('f')],
-        BOTH,
+        LISTS,
         "follow",
         "Keep the log's end in sight; scrolling up stops it.",
         true,
     ),
-    entry(Action::Wrap, &[key('w')], BOTH, "wrap", "Fold the log's long lines, or cut them.", true),
-    entry(Action::Zoom, &[key('z')], BOTH, "zoom", "Give the log the whole width, or only its part.", true),
-    entry(Action::Times, &[key('t')], BOTH, "times", "Show when each line of the log was written.", true),
-    entry(Action::Copy, &[key('y')], LOG, "copy", "Copy the log's lines in sight to the clipboard.", true),
+    entry(Action::Wrap, &[key('w')], LISTS, "wrap", "Fold the log's long lines, or cut them.", true),
+    entry(Action::Zoom, &[key('z')], ZOOM, "zoom", "Give the log the whole width, or only its part.", true),
+    entry(Action::Times, &[key('t')], LISTS, "times", "Show when each line of the log was written.", true),
+    entry(Action::Copy, &[key('y')], LOGS, "copy", "Copy the log's lines in sight to the clipboard.", true),
     entry(
         Action::Findings,
         &[key('o')],
-        BOTH,
+        RUN,
         "findings",
         "List what this run noticed, and what to do about it.",
         true,
     ),
-    entry(Action::OlderRun, &[key('[')], BOTH, "older run", "Look at the run before this one.", false),
-    entry(Action::NewerRun, &[key(']')], BOTH, "newer run", "Look at the run after this one.", false),
-    entry(Action::Runs, &[key('u')], BOTH, "runs", "List the runs and look at one of them.", true),
-    entry(Action::Live, &[key('.')], BOTH, "live", "Look at whatever runs, wherever it goes.", false),
+    entry(Action::OlderRun, &[key('[')], RUN, "older run", "Look at the run before this one.", false),
+    entry(Action::NewerRun, &[key(']')], RUN, "newer run", "Look at the run after this one.", false),
+    entry(Action::Runs, &[key('u')], RUN, "runs", "List the runs and look at one of them.", true),
+    entry(Action::Live, &[key('.')], RUN, "live", "Look at whatever runs, wherever it goes.", false),
     entry(
         Action::PageUp,
         &[named(KeyCode::PageUp), control('b')],
-        BOTH,
+        LISTS,
         "page up",
         "Scroll the log a page up.",
         false,
@@ -284,7 +349,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::PageDown,
         &[named(KeyCode::PageDown), control('f'), key(' ')],
-        BOTH,
+        LISTS,
         "page down",
         "Scroll the log a page down.",
         false,
@@ -292,7 +357,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::First,
         &[key('g'), named(KeyCode::Home)],
-        BOTH,
+        LISTS,
         "first",
         "Go to the first step; in a log, to its first line.",
         false,
@@ -300,7 +365,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Last,
         &[key('G'), named(KeyCode::End)],
-        BOTH,
+        LISTS,
         "last",
         "Go to the last step; in a log, to its end, and follow.",
         false,
@@ -308,33 +373,74 @@ pub const ACTIONS: &[Entry] = &[
     entry(
         Action::Reconnect,
         &[control('r')],
-        BOTH,
+        EVERYWHERE,
         "reconnect",
         "Try to reach the engine now instead of waiting.",
         false,
     ),
-    entry(Action::Redraw, &[control('l')], BOTH, "redraw", "Draw everything anew.", false),
+    entry(Action::Redraw, &[control('l')], EVERYWHERE, "redraw", "Draw everything anew.", false),
     entry(
         Action::Suspend,
         &[control('z')],
-        BOTH,
+        EVERYWHERE,
         "suspend",
         "Step aside as a job of your shell; fg brings the console back.",
         false,
     ),
     entry(
+        Action::ShowPipeline,
+        &[key('1')],
+        EVERYWHERE,
+        "pipeline",
+        "Look at a commit's way to a release.",
+        false,
+    ),
+    entry(
+        Action::ShowEnvironments,
+        &[key('2')],
+        EVERYWHERE,
+        "environments",
+        "Look at what is live where, and how it gets there.",
+        false,
+    ),
+    entry(Action::ShowLogs, &[key('4')], EVERYWHERE, "logs", "Look at what an environment says.", false),
+    entry(
+        Action::Sources,
+        &[key('s')],
+        STREAM,
+        "sources",
+        "Choose whose lines are shown: by role, or one by one.",
+        true,
+    ),
+    entry(
+        Action::OtherPlace,
+        &[key('e')],
+        STREAM,
+        "other environment",
+        "Look at the next environment's logs.",
+        true,
+    ),
+    entry(
+        Action::NextScreen,
+        &[named(KeyCode::Tab)],
+        EVERYWHERE,
+        "next screen",
+        "Look at the next screen.",
+        true,
+    ),
+    entry(
         Action::Palette,
         &[key(':'), control('p')],
-        BOTH,
+        EVERYWHERE,
         "palette",
         "Find any of these by its name.",
         true,
     ),
-    entry(Action::Help, &[key('?'), named(KeyCode::F(1))], BOTH, "help", "Show every key.", true),
+    entry(Action::Help, &[key('?'), named(KeyCode::F(1))], EVERYWHERE, "help", "Show every key.", true),
     entry(
         Action::Quit,
         &[key('q'), control('c')],
-        BOTH,
+        EVERYWHERE,
         "quit",
         "Leave the console. A run that is open goes on.",
         true,
@@ -392,9 +498,12 @@ impl Key {
 /// The context that has the keys.
 #[must_use]
 pub const fn context(model: &Model) -> Context {
-    match model.focus {
-        Focus::Steps | Focus::Detail => Context::Steps,
-        Focus::Log => Context::Log,
+    match (model.screen, model.focus) {
+        (Screen::Logs, _) => Context::Stream,
+        (_, Focus::Log) => Context::Log,
+        (Screen::Pipeline, Focus::Steps | Focus::Detail) => Context::Steps,
+        (Screen::Environments, Focus::Steps) if !model.places.open => Context::Panels,
+        (Screen::Environments, Focus::Steps | Focus::Detail) => Context::Place,
     }
 }
 
@@ -457,10 +566,13 @@ mod tests {
                 Action::NextHit | Action::PreviousHit | Action::Follow | Action::Wrap | Action::Times => 1,
                 Action::Copy | Action::Help | Action::Palette | Action::Reconnect | Action::Redraw => 1,
                 Action::Suspend | Action::Quit | Action::Zoom => 1,
+                Action::ShowPipeline | Action::ShowEnvironments | Action::NextScreen => 1,
+                Action::NextPlace | Action::PreviousPlace | Action::OpenPlace | Action::Replicas => 1,
+                Action::ShowLogs | Action::Sources | Action::OtherPlace => 1,
                 Action::Promote | Action::Rollback | Action::GoOn | Action::Hold | Action::Leave => 1,
             }
         };
-        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 38);
+        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 48);
         for entry in ACTIONS {
             assert_eq!(ACTIONS.iter().filter(|other| other.action == entry.action).count(), 1);
         }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use super::connection::{self, Engine};
 use super::follow::Following;
 use super::input::{Input, Reading};
+use super::merging::Merging;
 use super::model::{Asked, Model, Msg, Request};
 use super::shell;
 use super::terminal::{Bell, Screen};
@@ -89,6 +90,7 @@ where
         engine,
         messages,
         following: None,
+        merging: None,
         shell: None,
         dirty: true,
         redraw: false,
@@ -133,7 +135,10 @@ async fn tick(model: &Model, aside: bool) {
     }
     let unit = if model.moves() { 1_000 } else { 60_000 };
     let into = now().0.rem_euclid(unit);
-    let left = u64::try_from(unit - into).unwrap_or(1_000);
+    // What was measured may become too old meanwhile; then it must not look well any longer.
+    let stale = model.samples.next_stale(now(), |name| model.interval(name));
+    let stale = stale.and_then(|at| u64::try_from(at.0 - now().0).ok()).unwrap_or(u64::MAX);
+    let left = u64::try_from(unit - into).unwrap_or(1_000).min(stale.max(1));
     tokio::time::sleep(Duration::from_millis(left)).await;
 }
 
@@ -157,6 +162,7 @@ struct App {
     engine: Engine,
     messages: mpsc::Sender<Msg>,
     following: Option<Following>,
+    merging: Option<Merging>,
     shell: Option<Child>,
     dirty: bool,
     redraw: bool,
@@ -223,6 +229,15 @@ impl App {
             Request::SearchLog { query } => {
                 if let Some(following) = &mut self.following {
                     following.search(query);
+                }
+            }
+            Request::Merge { environment, directories } => {
+                self.merging = environment
+                    .map(|environment| Merging::start(environment, directories, self.messages.clone()));
+            }
+            Request::ReadStream { way, from } => {
+                if let Some(merging) = &self.merging {
+                    merging.read(way, from);
                 }
             }
             Request::OpenShell { kept, title, hint } => {

@@ -1,7 +1,9 @@
 //! Whether an action can be done now, and why not.
 
 use super::action::Action;
-use super::model::{Focus, Link, Model};
+use super::arrange;
+use super::model::{Focus, Link, Model, Screen};
+use super::places::Row;
 use super::target::{self, Word};
 use crate::domain::state::{RunPhase, StepPhase};
 
@@ -14,6 +16,17 @@ impl Action {
         let need = |holds: bool, reason: &'static str| if holds { Ok(()) } else { Err(reason) };
         let linked = || need(model.link == Link::Up, "no engine");
         let step = model.step();
+        // What is a run's belongs to the screen of runs, whichever key has it elsewhere.
+        let runs = matches!(
+            self,
+            Self::NewRun | Self::StartCommit | Self::Cancel | Self::Retry | Self::Shell | Self::Acknowledge
+        ) || matches!(
+            self,
+            Self::Findings | Self::Runs | Self::OlderRun | Self::NewerRun | Self::Live
+        );
+        if runs && model.screen != Screen::Pipeline {
+            return Err("it is of a run: see 1 Pipeline");
+        }
         match self {
             Self::NewRun => linked(),
             Self::StartCommit => {
@@ -57,10 +70,33 @@ impl Action {
                 need(matches!(at.phase, StepPhase::Inconclusive { .. }), "not inconclusive")?;
                 need(at.acknowledged.is_none(), "it was acknowledged")
             }
+            Self::OpenLog
+                if matches!(model.row(), Some(Row::Deployment(_)))
+                    && model.screen == Screen::Environments =>
+            {
+                Ok(())
+            }
             Self::OpenLog => {
                 step.ok_or("no step")?;
                 need(model.attempt().is_some() || model.has_card(), "it has not run")
             }
+            Self::Search | Self::Follow | Self::Wrap | Self::Times | Self::Copy
+                if model.screen == Screen::Logs =>
+            {
+                need(!model.stream.lines.is_empty(), "no log yet")
+            }
+            Self::NextHit | Self::PreviousHit if model.screen == Screen::Logs => {
+                need(!model.stream.query.is_empty(), "nothing is searched for")?;
+                need(!model.stream.hits().is_empty(), "not found")
+            }
+            Self::Back if model.screen == Screen::Logs => {
+                need(!model.stream.query.is_empty(), "nothing to go back from")
+            }
+            Self::Sources => {
+                need(model.stream.sources.as_ref().is_some_and(|all| !all.is_empty()), "there are none")
+            }
+            Self::OtherPlace => need(model.environments().len() > 1, "there is no other"),
+            Self::ShowLogs => Ok(()),
             Self::Search | Self::Follow | Self::Wrap | Self::Zoom | Self::Times | Self::Copy => {
                 need(model.attempt().is_some(), "no log yet")
             }
@@ -86,10 +122,20 @@ impl Action {
             }
             Self::Live => need(model.chosen_run.is_some() || model.chosen_step.is_some(), "it does already"),
             Self::Back => {
-                need(model.focus != Focus::Steps || model.log.hits.is_some(), "nothing to go back from")
+                let inside = model.screen == Screen::Environments && model.places.open;
+                need(
+                    inside || model.focus != Focus::Steps || model.log.hits.is_some(),
+                    "nothing to go back from",
+                )
             }
             Self::Reconnect => need(model.link != Link::Up, "the engine is here"),
             Self::Up | Self::Down | Self::PageUp | Self::PageDown | Self::First | Self::Last => Ok(()),
+            Self::NextPlace | Self::PreviousPlace => {
+                need(model.environments().len() > 1, "there is no other")
+            }
+            Self::OpenPlace => need(!model.environments().is_empty(), "no environment is configured"),
+            Self::Replicas => need(!arrange::is_one_page(model), "they are in sight"),
+            Self::ShowPipeline | Self::ShowEnvironments | Self::NextScreen => Ok(()),
             Self::Help | Self::Palette | Self::Redraw | Self::Suspend | Self::Quit => Ok(()),
         }
     }

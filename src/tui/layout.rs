@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::action::Action;
-use super::model::{Focus, Model};
+use super::model::{Focus, Model, Screen};
 use super::offered::{FooterKey, footer};
 use crate::domain::ids::RunId;
 use crate::text::width::width;
@@ -28,6 +28,10 @@ pub(crate) struct Regions {
     pub(crate) shape: Shape,
     pub(crate) header: Rect,
     pub(crate) runs: Rect,
+    /// Everything between the header and the status; `left` and `right` are parts of it.
+    pub(crate) body: Rect,
+    /// How the environments are, above the status.
+    pub(crate) strip: Rect,
     pub(crate) left: Rect,
     pub(crate) right: Rect,
     pub(crate) status: Rect,
@@ -44,6 +48,8 @@ pub(crate) fn regions(model: &Model) -> Regions {
         shape: Shape::TooSmall,
         header: none,
         runs: none,
+        body: none,
+        strip: none,
         left: none,
         right: none,
         status: none,
@@ -53,12 +59,19 @@ pub(crate) fn regions(model: &Model) -> Regions {
         return blank;
     }
     if columns < 60 || rows < 16 {
-        return Regions { shape: Shape::Small, ..blank };
+        let body = Rect::new(0, 1, columns, rows.saturating_sub(3));
+        return Regions { shape: Shape::Small, body, ..blank };
     }
     let footer_rows = footer_lines(model, columns);
     let line = |y: u16, height: u16| Rect::new(0, y, columns, height);
-    let body = line(2, rows.saturating_sub(3 + footer_rows));
-    let (left, right) = if model.run_id().is_none() {
+    let strip_rows = u16::from(has_strip(model));
+    let body = line(2, rows.saturating_sub(3 + footer_rows + strip_rows));
+    let (left, right) = if model.screen == Screen::Environments {
+        let parts = super::arrange::arrange(model, body);
+        (parts.steps, parts.right)
+    } else if model.screen == Screen::Logs {
+        (none, none)
+    } else if model.run_id().is_none() {
         (body, none)
     } else if is_wide(model) {
         let share = (u32::from(columns) * 3 / 5).clamp(60, 96);
@@ -73,11 +86,18 @@ pub(crate) fn regions(model: &Model) -> Regions {
         shape: Shape::Full,
         header: line(0, 1),
         runs: line(1, 1),
+        body,
+        strip: line(rows.saturating_sub(1 + footer_rows + strip_rows), strip_rows),
         left,
         right,
         status: line(rows - 1 - footer_rows, 1),
         footer: line(rows - footer_rows, footer_rows),
     }
+}
+
+/// Whether the environments are said in a line of their own: they are no part of the screen otherwise.
+pub(crate) fn has_strip(model: &Model) -> bool {
+    model.screen != Screen::Environments && !model.environments().is_empty()
 }
 
 /// Whether steps and log stand beside each other.

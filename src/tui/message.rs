@@ -1,8 +1,9 @@
 //! What may come into the console, and what it wants done outside.
 
 use super::log::LogLine;
+use super::logs::{Cursor, StreamRead, Way};
 use crate::domain::command::Command;
-use crate::domain::ids::AttemptKey;
+use crate::domain::ids::{AttemptKey, EnvironmentName};
 use crate::domain::plan::Kept;
 use crate::domain::query::Query;
 use crate::domain::time::Timestamp;
@@ -61,6 +62,27 @@ pub enum Msg {
         /// How many hold it.
         count: u64,
     },
+    /// A part of the merged log was read.
+    StreamRead {
+        /// Whose.
+        environment: EnvironmentName,
+        /// What was read.
+        read: Box<StreamRead>,
+    },
+    /// The sources of the merged log have another number of lines.
+    StreamEnds {
+        /// Whose.
+        environment: EnvironmentName,
+        /// How many.
+        ends: Cursor,
+    },
+    /// The merged log cannot be read.
+    StreamTrouble {
+        /// Whose.
+        environment: EnvironmentName,
+        /// One sentence.
+        why: String,
+    },
     /// The connection is lost.
     Disconnected {
         /// One sentence.
@@ -111,6 +133,20 @@ pub enum Request {
     SearchLog {
         /// For what.
         query: String,
+    },
+    /// Read these logs as one, and any other no longer; without an environment, none.
+    Merge {
+        /// Whose.
+        environment: Option<EnvironmentName>,
+        /// The directories of their segments.
+        directories: Vec<String>,
+    },
+    /// Read a part of the merged log.
+    ReadStream {
+        /// Which way.
+        way: Way,
+        /// From where on.
+        from: Cursor,
     },
     /// Hand the terminal to a shell in a kept directory.
     OpenShell {

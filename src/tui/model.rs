@@ -4,15 +4,18 @@ use jiff::tz::TimeZone;
 
 use super::field::Field;
 use super::log::LogView;
+use super::logs::Stream;
 pub use super::message::{Asked, Msg, Request};
+use super::places::{Places, Row};
 use super::promote::PromoteDialog;
 use super::rollback::RollbackDialog;
+use super::samples::Samples;
 use super::theme::{Colours, Theme};
 use super::word::WordDialog;
-use crate::domain::ids::{AttemptKey, EnvironmentName, Owner, RunId, StepId};
+use crate::domain::ids::{AttemptKey, RunId, StepId};
 use crate::domain::query::CommitRow;
-use crate::domain::state::{Run, RunPhase, State, StepPhase, StepState};
-use crate::domain::time::Timestamp;
+use crate::domain::state::{DeploymentPhase, Run, RunPhase, State, StepPhase, StepState};
+use crate::domain::time::{Millis, Timestamp};
 use crate::wire::protocol::Viewer;
 
 /// How many commits the picker asks for.
@@ -35,6 +38,24 @@ pub enum Link {
         again: Timestamp,
     },
 }
+
+/// Which screen is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// A commit's way to a release.
+    Pipeline,
+    /// What is live where, and how it gets there.
+    Environments,
+    /// What the replicas and the deployments of an environment say.
+    Logs,
+}
+
+/// The screens that there are, with their keys, in their order.
+pub const SCREENS: [(Screen, char, &str); 3] = [
+    (Screen::Pipeline, '1', "Pipeline"),
+    (Screen::Environments, '2', "Environments"),
+    (Screen::Logs, '4', "Logs"),
+];
 
 /// Which part has the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,12 +176,18 @@ pub struct Model {
     pub link: Link,
     /// When the engine last said anything.
     pub heard: Timestamp,
+    /// Which screen is looked at.
+    pub screen: Screen,
+    /// What was last measured.
+    pub samples: Samples,
+    /// What is selected on the Environments screen.
+    pub places: Places,
+    /// The merged log of an environment.
+    pub stream: Stream,
     /// The run that a person chose to look at; `None` looks at the newest open one.
     pub chosen_run: Option<RunId>,
     /// The step that a person chose; `None` goes with what happens.
     pub chosen_step: Option<StepId>,
-    /// The environment that is selected where environments are listed; `None` elsewhere.
-    pub chosen_environment: Option<EnvironmentName>,
     /// Which part has the keys.
     pub focus: Focus,
     /// The log that is looked at.
@@ -192,9 +219,12 @@ impl Model {
             theme,
             link: Link::Opening,
             heard: now,
+            screen: Screen::Pipeline,
+            samples: Samples::default(),
+            places: Places::default(),
+            stream: Stream::default(),
             chosen_run: None,
             chosen_step: None,
-            chosen_environment: None,
             focus: Focus::Steps,
             log: LogView { follow: true, ..LogView::default() },
             zoom: false,
@@ -223,17 +253,22 @@ impl Model {
         self.state.runs.get(&id).map(|run| (id, run))
     }
 
-    /// The steps of the run that is looked at.
+    /// The steps of the run or the deployment that is looked at.
     #[must_use]
     pub fn steps(&self) -> Vec<(&crate::domain::plan::Step, &StepState)> {
-        self.run_id().map(|run| self.state.steps(Owner::Run(run))).unwrap_or_default()
+        self.owner().map(|owner| self.state.steps(owner)).unwrap_or_default()
     }
 
     /// The selected step: the chosen one, else the one that wants to be looked at.
     #[must_use]
     pub fn step(&self) -> Option<(&crate::domain::plan::Step, &StepState)> {
         let steps = self.steps();
-        if let Some(chosen) = &self.chosen_step
+        let chosen = match (self.screen, &self.places.row) {
+            (Screen::Environments, Some(Row::Step(step))) => Some(step),
+            (Screen::Environments, _) => None,
+            (Screen::Pipeline | Screen::Logs, _) => self.chosen_step.as_ref(),
+        };
+        if let Some(chosen) = chosen
             && let Some(found) = steps.iter().find(|(step, _)| &step.id == chosen)
         {
             return Some(*found);
@@ -252,12 +287,18 @@ impl Model {
     /// The attempt whose log belongs to the selected step.
     #[must_use]
     pub fn attempt(&self) -> Option<(AttemptKey, bool)> {
-        let run = self.run_id()?;
+        let owner = self.owner()?;
         let (step, at) = self.step()?;
         (at.attempt > 0).then(|| {
-            let key = AttemptKey { owner: Owner::Run(run), step: step.id.clone(), attempt: at.attempt };
+            let key = AttemptKey { owner, step: step.id.clone(), attempt: at.attempt };
             (key, at.is_open())
         })
+    }
+
+    /// Whether the selected step failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.step().is_some_and(|(_, at)| matches!(at.phase, StepPhase::Failed { .. }))
     }
 
     /// Whether there is more to say of the selected step than its log.
@@ -287,6 +328,23 @@ impl Model {
                 .runs
                 .values()
                 .any(|run| !matches!(run.phase, RunPhase::Ended(_) | RunPhase::Held | RunPhase::Queued))
+            || self
+                .state
+                .deployments
+                .values()
+                .any(|one| !matches!(one.phase, DeploymentPhase::Ended(_) | DeploymentPhase::Held { .. }))
+    }
+
+    /// How long a step of what is looked at is likely to take.
+    #[must_use]
+    pub fn usual(&self, step: &crate::domain::plan::Step) -> Option<Millis> {
+        match self.screen {
+            Screen::Environments => {
+                let (_, deployment) = self.deployment()?;
+                self.state.deployment_estimate(&deployment.environment, step)
+            }
+            Screen::Pipeline | Screen::Logs => self.state.estimate(&step.id),
+        }
     }
 
     /// What was noticed in the run that is looked at: of the plan, then of each step.

@@ -3,9 +3,10 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::model::{Focus, Model, Request};
-use super::update::{move_step, perform, show_run};
-use super::{dialog, layout};
+use super::model::{Focus, Model, Request, Screen};
+use super::places::Places;
+use super::update::{move_step, perform, show_run, show_screen};
+use super::{dialog, layout, places};
 
 /// How many lines the wheel scrolls.
 const WHEEL: i64 = 3;
@@ -29,9 +30,14 @@ pub(super) fn mouse(model: &mut Model, event: MouseEvent, requests: &mut Vec<Req
         return;
     }
     if wheel != 0 {
-        if regions.right.contains(at) {
+        if model.screen == Screen::Logs {
+            let page = super::streaming::page(model);
+            model.stream.scroll(wheel, page);
+        } else if regions.right.contains(at) {
             let page = layout::log_page(model);
             model.log.scroll(wheel, page);
+        } else if model.screen == Screen::Environments {
+            places::move_row(model, if wheel > 0 { 1 } else { -1 });
         } else if regions.left.contains(at) {
             move_step(model, if wheel > 0 { 1 } else { -1 });
         }
@@ -46,18 +52,66 @@ pub(super) fn mouse(model: &mut Model, event: MouseEvent, requests: &mut Vec<Req
             perform(model, key.item.action, requests);
         }
     } else if regions.runs.contains(at) {
+        let tab = super::view::header::tabs().into_iter().find(|(_, x, wide)| (*x..x + wide).contains(&at.x));
+        if let Some((screen, ..)) = tab {
+            return show_screen(model, screen);
+        }
+        if model.screen != Screen::Pipeline {
+            return;
+        }
         let columns = super::view::header::chip_room(model);
-        let start = super::view::header::CHIPS_FROM;
+        let start = super::view::header::chips_from();
         let pressed = layout::chips(model, columns)
             .into_iter()
             .find(|(_, x, wide)| (start + x..start + x + wide).contains(&at.x));
         if let Some((run, ..)) = pressed {
             show_run(model, Some(run));
         }
+    } else if model.screen == Screen::Environments {
+        click_place(model, regions.body, at);
     } else if regions.left.contains(at) {
         click_left(model, layout::inside(regions.left), at);
     } else if regions.right.contains(at) && layout::is_wide(model) && model.attempt().is_some() {
         model.focus = Focus::Log;
+    }
+}
+
+fn click_place(model: &mut Model, body: Rect, at: Position) {
+    let parts = super::arrange::arrange(model, body);
+    let panel = parts.panels.iter().find(|(_, area)| area.contains(at)).map(|(index, _)| *index);
+    let name = panel.and_then(|index| model.environments().get(index).map(|(name, _)| (*name).clone()));
+    if let Some(name) = name {
+        model.places = Places { at: Some(name), ..Places::default() };
+        model.focus = Focus::Steps;
+        return;
+    }
+    if parts.right.contains(at) && model.attempt().is_some() {
+        model.places.open = true;
+        model.focus = Focus::Log;
+        return;
+    }
+    // The first line that is seen depends on what is selected: as it was drawn.
+    let (steps, history) = (model.steps().len(), model.history().len());
+    let rows = model.rows();
+    let row = model.row();
+    let here = rows.iter().position(|one| Some(one) == row.as_ref()).unwrap_or(0);
+    for (area, offset, count) in [(parts.steps, 0, steps), (parts.history, steps, history)] {
+        let inside = layout::inside(area);
+        if !inside.contains(at) {
+            continue;
+        }
+        let height = usize::from(inside.height);
+        let chosen = match here.checked_sub(offset) {
+            Some(place) if place < count => place,
+            _ if offset == 0 => count.saturating_sub(1),
+            _ => 0,
+        };
+        let index = layout::first_shown(count, chosen, height) + usize::from(at.y - inside.y);
+        if index < count {
+            model.places.open = true;
+            model.focus = Focus::Steps;
+            model.places.row = rows.get(offset + index).cloned();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::action::{ACTIONS, Action, Context, Key, context};
 use super::layout::WIDE;
-use super::model::{Focus, Link, Model};
+use super::model::{Focus, Link, Model, Screen};
 use super::target;
 
 /// One key of the footer.
@@ -22,11 +22,20 @@ pub(super) struct FooterKey {
 #[must_use]
 pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
     let here = context(model);
-    let nothing = model.run_id().is_none();
+    let nothing = model.screen == Screen::Pipeline && model.run_id().is_none();
+    let elsewhere = model.screen != Screen::Pipeline;
     ACTIONS
         .iter()
         .filter(|entry| entry.footer && entry.contexts.contains(&here))
         .filter(|entry| match (here, entry.action) {
+            (_, Action::NewRun | Action::Retry | Action::Shell) if elsewhere => false,
+            (Context::Place, Action::Back) => true,
+            (Context::Stream, Action::Back) => entry.action.availability(model).is_ok(),
+            (
+                Context::Place,
+                Action::Follow | Action::Wrap | Action::Times | Action::Search | Action::Zoom,
+            ) => false,
+            (Context::Place, Action::Replicas) => entry.action.availability(model).is_ok(),
             (Context::Steps, Action::Back) => model.focus == Focus::Detail,
             (
                 Context::Steps,
@@ -47,7 +56,11 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
         .map(|entry| {
             let name = match entry.action {
                 Action::Up if nothing => "commit".to_owned(),
-                Action::Up if here == Context::Log => "scroll".to_owned(),
+                Action::Up if matches!(here, Context::Log | Context::Stream) => "scroll".to_owned(),
+                Action::Up if here == Context::Place => "line".to_owned(),
+                Action::OpenLog if here == Context::Place => "log, deployment".to_owned(),
+                Action::Replicas if model.places.replicas => "deployment".to_owned(),
+                Action::NextScreen => "screen".to_owned(),
                 Action::Quit if model.moves() && model.link == Link::Up => "quit: the run goes on".to_owned(),
                 Action::Promote => target::promotion_name(model).unwrap_or_else(|| entry.name.to_owned()),
                 Action::Rollback => target::rollback_name(model).unwrap_or_else(|| entry.name.to_owned()),
@@ -56,6 +69,7 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
             let key = match entry.action {
                 Action::Up => "↑↓".to_owned(),
                 Action::StartCommit => "⏎".to_owned(),
+                Action::NextPlace => "←→".to_owned(),
                 _ => entry.keys.first().map(Key::label).unwrap_or_default(),
             };
             let reason = entry.action.availability(model).err();

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::ids::{Owner, RunId, StepId};
-use crate::domain::state::{RunPhase, State, StepPhase};
-use crate::domain::time::Timestamp;
+use crate::domain::ids::{DeploymentId, Owner, RunId, StepId};
+use crate::domain::plan::Step;
+use crate::domain::state::{DeploymentPhase, RunPhase, State, StepPhase, StepState};
+use crate::domain::time::{Millis, Timestamp};
 
 /// One step's place on the time axis, in milliseconds since the run's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,20 +39,46 @@ const IDLE: u64 = 5_000;
 /// The schedule of a run at a moment. Steps that wait are placed by their usual duration, `jobs` at once.
 #[must_use]
 pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
-    let steps = state.steps(Owner::Run(run));
     let Some(origin) = state.runs.get(&run).and_then(|run| run.started) else {
         return Schedule { length: 1, ..Schedule::default() };
     };
     // A held run waits for a person: nothing can be foretold, and the axis does not grow.
     let open = state.runs.get(&run).is_some_and(|run| run.ended.is_none() && run.phase != RunPhase::Held);
-    let elapsed = now.since(origin).0;
     let jobs = state.project.as_ref().map_or(2, |project| project.pipeline.jobs).max(1) as usize;
+    let axis = Axis { origin, now, open, jobs };
+    lay(&state.steps(Owner::Run(run)), &axis, |step| state.estimate(&step.id))
+}
+
+/// The same of a deployment: one step after the other.
+#[must_use]
+pub fn deployment_schedule(state: &State, number: DeploymentId, now: Timestamp) -> Schedule {
+    let Some(deployment) = state.deployments.get(&number) else {
+        return Schedule { length: 1, ..Schedule::default() };
+    };
+    let open = matches!(deployment.phase, DeploymentPhase::Leasing | DeploymentPhase::Running);
+    let axis = Axis { origin: deployment.created, now, open, jobs: 1 };
+    lay(&state.steps(Owner::Deployment(number)), &axis, |step| {
+        state.deployment_estimate(&deployment.environment, step)
+    })
+}
+
+/// When it all began, the moment, whether it goes on, and how many steps run at once.
+struct Axis {
+    origin: Timestamp,
+    now: Timestamp,
+    open: bool,
+    jobs: usize,
+}
+
+fn lay(steps: &[(&Step, &StepState)], axis: &Axis, estimate: impl Fn(&Step) -> Option<Millis>) -> Schedule {
+    let Axis { origin, now, open, jobs } = *axis;
+    let elapsed = now.since(origin).0;
 
     let mut spans: BTreeMap<StepId, Span> = BTreeMap::new();
     let mut known = true;
     // When each of the places for a step is free again.
     let mut places: Vec<u64> = Vec::new();
-    for (step, at) in &steps {
+    for (step, at) in steps {
         let Some(started) = at.started else { continue };
         let from = started.since(origin).0;
         let span = match at.ended.filter(|_| !at.is_open()) {
@@ -60,7 +87,7 @@ pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
                 Span { from, now: to, to, begun: true }
             }
             None => {
-                let usual = state.estimate(&step.id).map(|usual| from.saturating_add(usual.0));
+                let usual = estimate(step).map(|usual| from.saturating_add(usual.0));
                 known &= usual.is_some();
                 let to = usual.unwrap_or(elapsed).max(elapsed);
                 places.push(to);
@@ -77,7 +104,7 @@ pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
         // What cannot start any more (a need failed) has no forecast, nor has what stands on it.
         let mut waiting: Vec<_> = steps.iter().filter(|(_, at)| at.phase == StepPhase::Waiting).collect();
         while !waiting.is_empty() {
-            let ready = |step: &&(&crate::domain::plan::Step, &crate::domain::state::StepState)| {
+            let ready = |step: &&(&Step, &StepState)| {
                 step.0.needs.iter().try_fold(elapsed, |latest, need| match spans.get(need) {
                     Some(span) => {
                         let ok = steps.iter().find(|(other, _)| &other.id == need).is_some_and(|(_, at)| {
@@ -101,7 +128,7 @@ pub fn schedule(state: &State, run: RunId, now: Timestamp) -> Schedule {
                 break;
             };
             let (step, _) = waiting.remove(index);
-            let usual = state.estimate(&step.id);
+            let usual = estimate(step);
             known &= usual.is_some();
             let place = places.iter_mut().min_by_key(|free| **free);
             let from = place.as_ref().map_or(from, |free| from.max(**free));

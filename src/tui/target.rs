@@ -39,9 +39,10 @@ pub(crate) fn title(state: &State, name: &EnvironmentName) -> String {
     if is_protected(state, name) { name.as_str().to_uppercase() } else { name.as_str().to_owned() }
 }
 
-/// The environment that is selected where environments are listed; elsewhere none is.
-const fn selected(model: &Model) -> Option<&EnvironmentName> {
-    model.chosen_environment.as_ref()
+/// The environment that is selected where environments are shown; elsewhere none is.
+fn selected(model: &Model) -> Option<&EnvironmentName> {
+    let shows_one = matches!(model.screen, Screen::Environments | Screen::Logs);
+    model.environment().map(|(name, _)| name).filter(|_| shows_one)
 }
 
 /// The releases, newest first.

@@ -210,6 +210,23 @@ impl Theme {
         }
     }
 
+    /// The colour of a source among others; its label says which it is where there are no colours.
+    #[must_use]
+    pub fn source(&self, place: usize) -> Style {
+        const SIXTEEN: [Color; 5] = [Color::Cyan, Color::Magenta, Color::Blue, Color::Green, Color::Yellow];
+        // Of one lightness, legible on a dark and on a light background.
+        const MANY: [u8; 7] = [38, 170, 71, 172, 105, 167, 108];
+        match self.colours {
+            Colours::None => Style::new(),
+            Colours::Sixteen => {
+                Style::new().fg(SIXTEEN.get(place % SIXTEEN.len()).copied().unwrap_or(Color::Cyan))
+            }
+            Colours::Many => {
+                Style::new().fg(Color::Indexed(MANY.get(place % MANY.len()).copied().unwrap_or(38)))
+            }
+        }
+    }
+
     /// The glyph of a state, one column wide.
     #[must_use]
     pub const fn glyph(&self, mark: Mark) -> &'static str {
@@ -278,7 +295,7 @@ impl Theme {
             return text.into();
         }
         let mut plain = String::with_capacity(text.len());
-        let text = text.replace("↑↓", "up/dn");
+        let text = text.replace("↑↓", "up/dn").replace("←→", "lt/rt");
         for sign in text.chars() {
             match sign {
                 '·' => plain.push('|'),
@@ -290,12 +307,32 @@ impl Theme {
                 '↓' => plain.push_str("dn"),
                 '⏎' => plain.push_str("enter"),
                 '→' => plain.push_str("->"),
+                '←' => plain.push_str("<-"),
                 '–' => plain.push('-'),
                 '▸' => plain.push('>'),
                 other => plain.push(other),
             }
         }
         plain.into()
+    }
+
+    /// The lines around the panels of what is protected.
+    #[must_use]
+    pub const fn heavy_border(&self) -> border::Set<'static> {
+        if self.ascii {
+            border::Set {
+                top_left: "#",
+                top_right: "#",
+                bottom_left: "#",
+                bottom_right: "#",
+                vertical_left: "#",
+                vertical_right: "#",
+                horizontal_top: "=",
+                horizontal_bottom: "=",
+            }
+        } else {
+            border::THICK
+        }
     }
 
     /// The lines around panels.

@@ -2,7 +2,7 @@
 
 use super::model::{Asked, COMMITS, Commits, Dialog, Link, Model, News, Request, Tone};
 use super::update::show_run;
-use super::{deploying, dialog};
+use super::{deploying, dialog, streaming};
 use crate::domain::command::Command;
 use crate::domain::event::Event;
 use crate::domain::ids::RunId;
@@ -15,6 +15,8 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
     match pushed {
         FromEngine::Snapshot { state } => {
             model.state = *state;
+            model.samples.clear();
+            model.stream.known = None;
             model.link = Link::Up;
             if !model.log.read {
                 // It may have been asked for while there was no engine to say where it is.
@@ -46,10 +48,8 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
         }
         FromEngine::Present { viewers } => model.viewers = viewers,
         // A farewell comes again as the reason of the lost connection, and goes with it.
-        FromEngine::Sampled { .. }
-        | FromEngine::Bye { .. }
-        | FromEngine::Welcome { .. }
-        | FromEngine::Reply { .. } => {}
+        FromEngine::Sampled { sample } => model.samples.take(sample),
+        FromEngine::Bye { .. } | FromEngine::Welcome { .. } | FromEngine::Reply { .. } => {}
     }
 }
 
@@ -106,6 +106,14 @@ pub(super) fn answer(model: &mut Model, request: Asked, reply: Reply, requests: 
         }
         (Asked::Query(query @ (Query::PreviewPromotion { .. } | Query::PreviewRollback { .. })), reply) => {
             deploying::previewed(model, &query, reply, requests);
+        }
+        (Asked::Query(Query::Sources { environment }), Reply::Answer { answer }) => {
+            if let Answer::Sources { sources } = *answer {
+                streaming::sources(model, &environment, sources, requests);
+            }
+        }
+        (Asked::Query(Query::Sources { .. }), Reply::Failed { message }) => {
+            model.stream.trouble = Some(message);
         }
         (_, Reply::Failed { message }) => model.news = trouble(message),
         (Asked::Query(_), Reply::Refused { refusal }) => model.news = trouble(refusal.message),

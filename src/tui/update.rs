@@ -6,9 +6,9 @@ use super::action::{self, Action, Context};
 use super::field::Field;
 use super::layout::{self, Shape};
 use super::log::{Hits, WINDOW};
-use super::model::{COMMITS, Dialog, Focus, Link, Model, Msg, News, Request, Tone};
+use super::model::{COMMITS, Dialog, Focus, Link, Model, Msg, News, Request, SCREENS, Screen, Tone};
 use super::target::Word;
-use super::{dialog, mouse, promote, rollback, told, word};
+use super::{dialog, mouse, places, promote, rollback, streaming, told, word};
 use crate::domain::command::Command;
 use crate::domain::ids::RunId;
 use crate::domain::plan::{Step, Work};
@@ -56,6 +56,22 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Request> {
                 model.log.to_hit(-1, page);
             }
         }
+        Msg::StreamRead { environment, read } => {
+            if model.stream.environment.as_ref() == Some(&environment) {
+                model.stream.take(*read);
+            }
+        }
+        Msg::StreamEnds { environment, ends } => {
+            if model.stream.environment.as_ref() == Some(&environment) {
+                model.stream.ends = ends;
+            }
+        }
+        Msg::StreamTrouble { environment, why } => {
+            if model.stream.environment.as_ref() == Some(&environment) {
+                model.stream.trouble = Some(why);
+                model.stream.asked = None;
+            }
+        }
         Msg::Disconnected { why, again } => {
             let since = match &model.link {
                 Link::Lost { since, .. } => *since,
@@ -74,6 +90,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Request> {
         }
     }
     look_at_log(model, &mut requests);
+    streaming::look(model, &mut requests);
     requests
 }
 
@@ -112,6 +129,15 @@ pub(super) fn show_run(model: &mut Model, run: Option<RunId>) {
     model.focus = Focus::Steps;
 }
 
+/// Turns to a screen, as it was left but for what has the keys.
+pub(super) fn show_screen(model: &mut Model, screen: Screen) {
+    if model.screen != screen {
+        model.screen = screen;
+        model.focus = Focus::Steps;
+        model.zoom = false;
+    }
+}
+
 fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request>) {
     if event.kind == KeyEventKind::Release || model.shell {
         return;
@@ -130,6 +156,12 @@ fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request>) {
     if model.dialog.is_some() {
         return dialog::key(model, event, requests);
     }
+    if model.screen == Screen::Logs && model.stream.choosing.is_some() {
+        return streaming::choose_key(model, event, requests);
+    }
+    if model.screen == Screen::Logs && model.stream.typing.is_some() {
+        return streaming::search_key(model, event);
+    }
     if model.log.typing.is_some() {
         return search_key(model, event, requests);
     }
@@ -142,7 +174,9 @@ fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request>) {
 pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Request>) {
     let wanted = match wanted {
         // Without a run, the list of commits stands where the steps would.
-        Action::OpenLog if model.run_id().is_none() => Action::StartCommit,
+        Action::OpenLog if model.screen == Screen::Pipeline && model.run_id().is_none() => {
+            Action::StartCommit
+        }
         other => other,
     };
     if let Err(reason) = wanted.availability(model) {
@@ -158,7 +192,25 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
     let in_log = action::context(model) == Context::Log;
     let run = model.run_id();
     let step = model.step().map(|(step, at)| (step.id.clone(), at.output.kept.clone()));
+    if model.screen == Screen::Environments && places::perform(model, wanted) {
+        return;
+    }
+    if model.screen == Screen::Logs && streaming::perform(model, wanted, requests) {
+        return;
+    }
     match wanted {
+        Action::ShowLogs => show_screen(model, Screen::Logs),
+        Action::ShowPipeline => show_screen(model, Screen::Pipeline),
+        Action::ShowEnvironments => show_screen(model, Screen::Environments),
+        Action::NextScreen => {
+            let here = SCREENS.iter().position(|(screen, ..)| *screen == model.screen).unwrap_or(0);
+            let next =
+                SCREENS.get((here + 1) % SCREENS.len()).map_or(Screen::Pipeline, |(screen, ..)| *screen);
+            show_screen(model, next);
+        }
+        // The Environments screen has done these.
+        Action::NextPlace | Action::PreviousPlace | Action::OpenPlace | Action::Replicas => {}
+        Action::Sources | Action::OtherPlace => {}
         Action::Up if in_log => model.log.scroll(-1, page),
         Action::Down if in_log => model.log.scroll(1, page),
         Action::Up => move_step(model, -1),
@@ -345,6 +397,9 @@ fn search(model: &mut Model, requests: &mut Vec<Request>) {
 fn paste(model: &mut Model, text: &str, requests: &mut Vec<Request>) {
     if model.dialog.is_some() {
         dialog::paste(model, text);
+    } else if let Some(field) = model.stream.typing.as_mut() {
+        field.paste(text);
+        streaming::searched(model);
     } else if let Some(field) = model.log.typing.as_mut() {
         field.paste(text);
         search(model, requests);

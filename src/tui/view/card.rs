@@ -26,7 +26,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         let inside = panel(model, area, focused, &title, &[], buffer);
         let mut card = Card::new(model, inside);
         match (&run.cause, &run.failed) {
-            (Some(cause), _) => card.cause(cause, mark, None),
+            (Some(cause), _) => card.cause(cause, mark, None, &[]),
             (None, Some((step, summary))) => card.head(mark, &format!("{step}: {summary}")),
             (None, None) => card.head(mark, run_word(run)),
         }
@@ -41,7 +41,9 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let inside = panel(model, area, focused, &title, &[], buffer);
     let mut card = Card::new(model, inside);
     match &at.phase {
-        StepPhase::Failed { cause } => card.cause(cause, mark, Some(at)),
+        StepPhase::Failed { cause } => {
+            card.cause(cause, mark, Some(at), &[Action::Retry, Action::Shell, Action::OpenLog]);
+        }
         StepPhase::Inconclusive { reason } => {
             card.head(mark, reason);
             card.blank();
@@ -73,16 +75,17 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     card.draw(buffer);
 }
 
-struct Card<'m> {
+/// Lines about a step or a deployment, put together piece by piece.
+pub(crate) struct Card<'m> {
     model: &'m Model,
     inside: Rect,
-    lines: Vec<Line<'static>>,
+    pub(crate) lines: Vec<Line<'static>>,
     /// Where the last lines of the output stand; they get what room there is.
     quote: Option<(usize, Vec<String>)>,
 }
 
 impl<'m> Card<'m> {
-    const fn new(model: &'m Model, inside: Rect) -> Self {
+    pub(crate) const fn new(model: &'m Model, inside: Rect) -> Self {
         Self { model, inside, lines: Vec::new(), quote: None }
     }
 
@@ -90,11 +93,11 @@ impl<'m> Card<'m> {
         usize::from(self.inside.width)
     }
 
-    fn blank(&mut self) {
+    pub(crate) fn blank(&mut self) {
         self.lines.push(Line::default());
     }
 
-    fn head(&mut self, mark: Mark, text: &str) {
+    pub(crate) fn head(&mut self, mark: Mark, text: &str) {
         let theme = &self.model.theme;
         for (index, piece) in fold(text, self.columns().saturating_sub(2)).iter().enumerate() {
             let mut words = Words::new(theme);
@@ -105,7 +108,7 @@ impl<'m> Card<'m> {
         }
     }
 
-    fn say(&mut self, heading: &str, role: Role, text: &str) {
+    pub(crate) fn say(&mut self, heading: &str, role: Role, text: &str) {
         if text.is_empty() {
             return;
         }
@@ -116,8 +119,8 @@ impl<'m> Card<'m> {
         }
     }
 
-    fn cause(&mut self, cause: &Cause, mark: Mark, at: Option<&StepState>) {
-        let again = matches!(mark, Mark::Failed).then_some(());
+    /// Why a step failed; `keys` are offered below where there is an attempt.
+    pub(crate) fn cause(&mut self, cause: &Cause, mark: Mark, at: Option<&StepState>, keys: &[Action]) {
         self.head(mark, if cause.summary.is_empty() { "It failed." } else { &cause.summary });
         self.blank();
         self.say("expected", Role::Text, &cause.expected);
@@ -136,8 +139,8 @@ impl<'m> Card<'m> {
             self.blank();
             self.quote = Some((self.lines.len(), cause.last_lines.clone()));
         }
-        if again.is_some() && at.is_some() {
-            self.keys(&[Action::Retry, Action::Shell, Action::OpenLog]);
+        if mark == Mark::Failed && at.is_some() {
+            self.keys(keys);
         }
     }
 
@@ -169,7 +172,7 @@ impl<'m> Card<'m> {
         self.lines.push(words.line());
     }
 
-    fn describe(&mut self, step: &Step) {
+    pub(crate) fn describe(&mut self, step: &Step) {
         let (what, setting): (&str, Option<&Setting>) = match &step.work {
             Work::Install(setting) => ("installs the locked dependencies", Some(setting)),
             Work::Exec(exec) => ("", Some(&exec.setting)),
@@ -207,7 +210,7 @@ impl<'m> Card<'m> {
         }
         let needs: Vec<&str> = step.needs.iter().map(crate::domain::ids::StepId::as_str).collect();
         self.say("needs", Role::Text, &needs.join(", "));
-        if let Some(usual) = self.model.state.estimate(&step.id) {
+        if let Some(usual) = self.model.usual(step) {
             self.say("usually", Role::Text, &steps::about(usual));
         }
         self.say("at most", Role::Text, &step.timeout.to_string());
@@ -216,7 +219,7 @@ impl<'m> Card<'m> {
         }
     }
 
-    fn draw(mut self, buffer: &mut Buffer) {
+    pub(crate) fn draw(mut self, buffer: &mut Buffer) {
         if let Some((place, quote)) = self.quote.take() {
             let room = usize::from(self.inside.height).saturating_sub(self.lines.len());
             let sign = self.model.theme.pick("│ ", "| ");

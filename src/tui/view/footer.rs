@@ -8,7 +8,7 @@ use super::{Words, put, steps};
 use crate::domain::ids::Owner;
 use crate::domain::state::{Run, RunEnd, RunPhase, StepState};
 use crate::tui::layout::footer_keys;
-use crate::tui::model::{Link, Model, Tone};
+use crate::tui::model::{Link, Model, Screen, Tone};
 use crate::tui::schedule::schedule;
 use crate::tui::theme::{Mark, Role, run_word};
 
@@ -51,6 +51,9 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
             room,
         );
         return words.line();
+    }
+    if model.screen != Screen::Pipeline {
+        return super::environments::status_line(model, columns);
     }
     let Some((id, run)) = model.run() else {
         words.cut(

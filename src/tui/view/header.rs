@@ -5,15 +5,31 @@ use ratatui::layout::Rect;
 
 use super::{Words, put};
 use crate::tui::layout::chips;
-use crate::tui::model::{Link, Model};
+use crate::tui::model::{Link, Model, SCREENS, Screen};
 use crate::tui::theme::{Mark, Role};
 
+/// The screens in the second line: which, and from which column to which.
+pub(crate) fn tabs() -> Vec<(Screen, u16, u16)> {
+    let mut x = 1;
+    SCREENS
+        .iter()
+        .map(|(screen, _, name)| {
+            let wide = u16::try_from(name.len()).unwrap_or(0).saturating_add(4);
+            let tab = (*screen, x, wide);
+            x += wide;
+            tab
+        })
+        .collect()
+}
+
 /// The column of the first run of the switcher.
-pub(crate) const CHIPS_FROM: u16 = 11;
+pub(crate) fn chips_from() -> u16 {
+    tabs().last().map_or(1, |(_, x, wide)| x + wide + 2)
+}
 
 /// How many columns the switcher has.
-pub(crate) const fn chip_room(model: &Model) -> u16 {
-    model.size.0.saturating_sub(CHIPS_FROM + 14)
+pub(crate) fn chip_room(model: &Model) -> u16 {
+    model.size.0.saturating_sub(chips_from() + 14)
 }
 
 pub(crate) fn draw(model: &Model, header: Rect, runs: Rect, buffer: &mut Buffer) {
@@ -55,7 +71,18 @@ pub(crate) fn draw(model: &Model, header: Rect, runs: Rect, buffer: &mut Buffer)
     put(buffer, Rect { x: header.x + from, width: header.width - from, ..header }, 0, &right.line());
 
     let mut line = Words::new(theme);
-    line.add(Role::Text, " ").add(Role::Strong, "Pipeline").to(usize::from(CHIPS_FROM));
+    line.add(Role::Text, " ");
+    for (screen, key, name) in SCREENS {
+        let chosen = screen == model.screen;
+        line.add(Role::Accent, if chosen { "[" } else { " " });
+        line.add(if chosen { Role::Accent } else { Role::Dim }, &key.to_string());
+        line.add(if chosen { Role::Strong } else { Role::Dim }, &format!(" {name}"));
+        line.add(Role::Accent, if chosen { "]" } else { " " });
+    }
+    line.to(usize::from(chips_from()));
+    if model.screen != Screen::Pipeline {
+        return put(buffer, runs, 0, &line.line());
+    }
     let here = model.run_id();
     for (run, ..) in chips(model, chip_room(model)) {
         let Some(mark) = model.state.runs.get(&run).map(|run| Mark::of_phase(run.phase)) else { continue };

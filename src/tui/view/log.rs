@@ -171,7 +171,7 @@ pub(crate) fn first_page(model: &Model) -> Option<u64> {
 }
 
 /// A cluster of signs that is drawn as one, with its style and where it stands in the plain text.
-type Cell = (String, Style, usize);
+pub(crate) type Cell = (String, Style, usize);
 
 fn draw_line(model: &Model, number: u64, line: &LogLine, columns: usize) -> Vec<Line<'static>> {
     let log = &model.log;
@@ -180,9 +180,7 @@ fn draw_line(model: &Model, number: u64, line: &LogLine, columns: usize) -> Vec<
     if log.times {
         words.add(Role::Dim, &format!("{} ", model.clock(line.at)));
     }
-    let margin = words.columns();
-    let columns = columns.saturating_sub(margin).max(1);
-    let mut cells = cells(model, line);
+    let mut cells = cells(model, &line.text);
     if let Some(hits) = &log.hits {
         let text: String = cells.iter().map(|(cluster, ..)| cluster.as_str()).collect();
         let here = hits.here.and_then(|here| hits.lines.get(here)) == Some(&number);
@@ -194,13 +192,26 @@ fn draw_line(model: &Model, number: u64, line: &LogLine, columns: usize) -> Vec<
             }
         }
     }
-    let mut lines = vec![words.line().spans];
+    lay(model, words, &cells, columns, log.wrap)
+}
+
+/// Lays signs on lines behind a prefix: folded below each other, or cut at the end of the first.
+pub(crate) fn lay(
+    model: &Model,
+    prefix: Words<'_>,
+    cells: &[Cell],
+    columns: usize,
+    wrap: bool,
+) -> Vec<Line<'static>> {
+    let margin = prefix.columns();
+    let columns = columns.saturating_sub(margin).max(1);
+    let mut lines = vec![prefix.line().spans];
     let mut used = 0;
     for (index, (cluster, style, _)) in cells.iter().enumerate() {
         let wide = width(cluster);
         if used + wide > columns {
-            if !log.wrap {
-                cut(&mut lines, model, used, columns, &cells, index);
+            if !wrap {
+                cut(&mut lines, model, used, columns, cells, index);
                 break;
             }
             lines.push(vec![Span::raw(" ".repeat(margin))]);
@@ -236,12 +247,12 @@ fn cut(
     spans.push(Span::styled(model.theme.ellipsis(), model.theme.style(Role::Dim)));
 }
 
-fn cells(model: &Model, line: &LogLine) -> Vec<Cell> {
-    let mut end = line.text.len().min(LONGEST);
-    while !line.text.is_char_boundary(end) {
+pub(crate) fn cells(model: &Model, text: &str) -> Vec<Cell> {
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let text = line.text.get(..end).unwrap_or("");
+    let text = text.get(..end).unwrap_or("");
     let parsed = if model.colours() { text.into_text().ok() } else { None };
     let spans: Vec<(String, Style)> = match parsed.and_then(|text| text.lines.into_iter().next()) {
         Some(line) => line.spans.into_iter().map(|span| (span.content.into_owned(), span.style)).collect(),

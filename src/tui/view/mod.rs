@@ -4,13 +4,17 @@ pub(crate) mod bar;
 pub(crate) mod card;
 pub(crate) mod commits;
 pub(crate) mod confirm;
+pub(crate) mod deployment;
 pub(crate) mod dialogs;
+pub(crate) mod environments;
 pub(crate) mod foot;
 pub(crate) mod footer;
 pub(crate) mod header;
 pub(crate) mod log;
+pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod promote;
+pub(crate) mod replicas;
 pub(crate) mod rollback;
 pub(crate) mod run_words;
 pub(crate) mod small;
@@ -23,9 +27,10 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget as _};
 
+use super::arrange;
 use super::layout::{self, Shape};
 use super::measure::truncate;
-use super::model::{Focus, Model};
+use super::model::{Focus, Model, Screen};
 use super::theme::{Role, Theme};
 use crate::text::width::width;
 
@@ -39,6 +44,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
         &mut parts.runs,
         &mut parts.left,
         &mut parts.right,
+        &mut parts.strip,
         &mut parts.status,
         &mut parts.footer,
     ] {
@@ -50,7 +56,11 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
         Shape::Full => {
             let buffer = frame.buffer_mut();
             header::draw(model, parts.header, parts.runs, buffer);
-            if model.run_id().is_none() {
+            if model.screen == Screen::Logs {
+                logs::draw(model, parts.body.intersection(area), buffer);
+            } else if model.screen == Screen::Environments {
+                draw_environments(model, parts.body.intersection(area), buffer);
+            } else if model.run_id().is_none() {
                 commits::draw_page(model, parts.left, buffer);
             } else {
                 if !parts.left.is_empty() {
@@ -60,6 +70,10 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
                     draw_right(model, parts.right, buffer);
                 }
             }
+            if !parts.strip.is_empty() {
+                let strip = environments::strip(model, usize::from(parts.strip.width));
+                put(buffer, parts.strip, 0, &strip);
+            }
             footer::status(model, parts.status, buffer);
             footer::keys(model, parts.footer, buffer);
         }
@@ -67,11 +81,25 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
     dialogs::draw(model, frame);
 }
 
+fn draw_environments(model: &Model, body: Rect, buffer: &mut Buffer) {
+    let parts = arrange::arrange(model, body);
+    environments::draw(model, &parts, buffer);
+    if !parts.replicas.is_empty() {
+        replicas::draw(model, parts.replicas, buffer);
+    }
+    deployment::draw(model, &parts, buffer);
+    if !parts.right.is_empty() {
+        draw_right(model, parts.right, buffer);
+    }
+}
+
 fn draw_right(model: &Model, panel: Rect, buffer: &mut Buffer) {
     // A page that was opened on a failure shows the log once the step is tried again.
-    let log = model.focus == Focus::Log || !model.has_card();
+    let log = model.focus == Focus::Log || (model.screen == Screen::Pipeline && !model.has_card());
     if log && model.attempt().is_some() {
         log::draw(model, panel, buffer);
+    } else if model.screen == Screen::Environments {
+        deployment::draw_card(model, panel, buffer);
     } else {
         card::draw(model, panel, buffer);
     }
@@ -94,6 +122,13 @@ impl<'m> Words<'m> {
         let text = self.theme.words(text).into_owned();
         self.columns += width(&text);
         self.spans.push(Span::styled(text, self.theme.style(role)));
+        self
+    }
+
+    /// Adds text in a style of its own.
+    pub(crate) fn styled(&mut self, text: &str, style: ratatui::style::Style) -> &mut Self {
+        self.columns += width(text);
+        self.spans.push(Span::styled(text.to_owned(), style));
         self
     }
 
@@ -141,9 +176,27 @@ pub(crate) fn panel(
     right: &[(Role, String)],
     buffer: &mut Buffer,
 ) -> Rect {
+    panel_of(model, area, false, focused, title, right, buffer)
+}
+
+/// The same; `heavy` is for what must be told apart at a glance.
+pub(crate) fn panel_of(
+    model: &Model,
+    area: Rect,
+    heavy: bool,
+    focused: bool,
+    title: &[(Role, String)],
+    right: &[(Role, String)],
+    buffer: &mut Buffer,
+) -> Rect {
     let theme = &model.theme;
-    let border = theme.style(if focused { Role::Focus } else { Role::Border });
-    Block::bordered().border_set(theme.border()).border_style(border).render(area, buffer);
+    let border = theme.style(match (focused, heavy) {
+        (true, _) => Role::Focus,
+        (false, true) => Role::Strong,
+        (false, false) => Role::Border,
+    });
+    let set = if heavy { theme.heavy_border() } else { theme.border() };
+    Block::bordered().border_set(set).border_style(border).render(area, buffer);
     let room = usize::from(area.width.saturating_sub(4));
     let right_columns: usize = right.iter().map(|(_, text)| width(&theme.words(text))).sum::<usize>()
         + if right.is_empty() { 0 } else { 2 };

@@ -4,9 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::{Words, fold, footer, put, steps};
+use super::environments::{rollback_hint, short, shown_name, verdict_role, verdict_word};
+use super::{Words, deployment, fold, footer, put, steps};
 use crate::tui::layout::{SMALLEST, first_shown};
-use crate::tui::model::{Focus, Model};
+use crate::tui::model::{Focus, Model, Screen};
 use crate::tui::theme::{Mark, Role, run_word};
 
 /// One line that says so.
@@ -25,6 +26,12 @@ pub(crate) fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
 
 /// Which run, the current step and those around it, the status; the log on a second page.
 pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
+    if model.screen == Screen::Environments && model.focus == Focus::Steps {
+        return draw_places(model, area, buffer);
+    }
+    if model.screen != Screen::Pipeline {
+        return draw_page(model, area, buffer);
+    }
     let columns = usize::from(area.width);
     let theme = &model.theme;
     let mut head = Words::new(theme);
@@ -94,4 +101,93 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     for (line, text) in (next..body.height).zip(said) {
         put(buffer, body, line, &Line::styled(format!("  {text}"), theme.style(Role::Dim)));
     }
+}
+
+/// A step's log or card, or the merged log, between a line that says where this is and the keys.
+fn draw_page(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let mut head = Words::new(&model.theme);
+    head.add(Role::Text, " ").add(Role::Accent, model.project());
+    let body = Rect { y: area.y + 1, height: area.height.saturating_sub(3), ..area };
+    let keys = if model.screen == Screen::Logs {
+        head.add(Role::Dim, " · logs");
+        super::logs::draw(model, body, buffer);
+        [("s", "sources"), ("/", "search"), ("2", "back"), ("q", "quit")]
+    } else {
+        head.add(Role::Dim, " · environments");
+        super::draw_right(model, body, buffer);
+        [("esc", "back"), ("/", "search"), ("?", "help"), ("q", "quit")]
+    };
+    put(buffer, area, 0, &head.line());
+    let status = footer::status_line(model, usize::from(area.width));
+    put(buffer, area, area.height.saturating_sub(2), &status);
+    let mut hint = Words::new(&model.theme);
+    for (key, name) in keys {
+        hint.add(Role::Text, " ").add(Role::Accent, key).add(Role::Text, &format!(" {name} "));
+    }
+    put(buffer, area, area.height.saturating_sub(1), &hint.line());
+}
+
+/// Each environment in a line, what happens to the selected one, and the way back from it.
+fn draw_places(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let theme = &model.theme;
+    let mut head = Words::new(theme);
+    head.add(Role::Text, " ").add(Role::Accent, model.project()).add(Role::Dim, " · environments");
+    put(buffer, area, 0, &head.line());
+    let room = area.height.saturating_sub(2);
+    let mut line = 1;
+    let here = model.environment().map(|(name, _)| name.clone());
+    for (name, settings) in model.environments() {
+        let chosen = Some(name) == here.as_ref();
+        let mut words = Words::new(theme);
+        words.add(Role::Chosen, if chosen { theme.pick("▸", ">") } else { " " });
+        words.add(if settings.protected { Role::Strong } else { Role::Text }, &shown_name(name, settings));
+        short(model, name, &mut words);
+        if line < room {
+            put(buffer, area, line, &words.line());
+        }
+        line += 1;
+    }
+    let Some(name) = here else {
+        put(buffer, area, 1, &footer::status_line(model, usize::from(area.width)));
+        return;
+    };
+    if let Some((number, one)) = model.state.under_way(&name) {
+        let (mark, text) = deployment::sentence(model, number, one);
+        let text = theme.words(&text).into_owned();
+        for piece in fold(&text, usize::from(area.width).saturating_sub(2)) {
+            if line < room.saturating_sub(1) {
+                put(buffer, area, line, &Line::styled(format!(" {piece}"), theme.style(mark.role())));
+            }
+            line += 1;
+        }
+    }
+    let mut hint = Words::new(theme);
+    hint.add(Role::Text, " ");
+    match rollback_hint(model, &name) {
+        Ok((to, verdict)) => {
+            hint.add(Role::Accent, "R").add(Role::Text, &format!(" rollback → {to} "));
+            hint.add(verdict_role(&verdict), verdict_word(&verdict));
+        }
+        Err(why) => {
+            hint.add(Role::Dim, &format!("R rollback: {why}"));
+        }
+    }
+    // News, and that there is no engine, go first: they may be why nothing moves.
+    let said = model.news.is_some() || model.link != crate::tui::model::Link::Up;
+    if said {
+        put(buffer, area, area.height.saturating_sub(3), &hint.line());
+        put(
+            buffer,
+            area,
+            area.height.saturating_sub(2),
+            &footer::status_line(model, usize::from(area.width)),
+        );
+    } else {
+        put(buffer, area, area.height.saturating_sub(2), &hint.line());
+    }
+    let mut keys = Words::new(theme);
+    for (key, name) in [("←→", "other"), ("1", "pipeline"), ("?", "help"), ("q", "quit")] {
+        keys.add(Role::Text, " ").add(Role::Accent, key).add(Role::Text, &format!(" {name} "));
+    }
+    put(buffer, area, area.height.saturating_sub(1), &keys.line());
 }

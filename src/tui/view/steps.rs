@@ -50,7 +50,8 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         let chosen = index == here;
         let heading = (group != Some(&step.group)).then_some(step.group.as_str());
         group = Some(&step.group);
-        let row = row(model, run, (step, at), heading, chosen, &columns, &schedule);
+        let said = facts(model, run, step, at);
+        let row = row(model, (step, at), said, heading, chosen, &columns, &schedule);
         put(buffer, inside, line, &row);
         if chosen && inside.x > area.x + 1 {
             let style = model.theme.style(Role::Chosen);
@@ -126,7 +127,7 @@ pub(crate) fn about(usual: Millis) -> String {
 }
 
 /// The columns of a row.
-struct Columns {
+pub(crate) struct Columns {
     group: usize,
     name: usize,
     facts: usize,
@@ -148,6 +149,12 @@ impl Columns {
         Self::within(0, most(NAME, &mut steps.iter().map(|(step, _)| width(step.id.as_str()))), columns)
     }
 
+    /// Of steps whose group says nothing.
+    pub(crate) fn plain(steps: &[(&Step, &StepState)], columns: usize) -> Self {
+        let names = steps.iter().map(|(step, _)| width(step.id.as_str()));
+        Self::within(0, names.max().unwrap_or(0).min(NAME), columns)
+    }
+
     fn within(group: usize, name: usize, columns: usize) -> Self {
         let fixed = 2 + group + usize::from(group > 0) + name + 1 + TIME + 1;
         let free = columns.saturating_sub(fixed);
@@ -162,10 +169,10 @@ impl Columns {
     }
 }
 
-fn row(
+pub(crate) fn row(
     model: &Model,
-    run: &Run,
     (step, at): (&Step, &StepState),
+    (facts_role, text): (Role, String),
     heading: Option<&str>,
     chosen: bool,
     columns: &Columns,
@@ -191,7 +198,6 @@ fn row(
         words.cut(role, step.id.as_str(), columns.name);
     }
     words.to(named + columns.name + 1);
-    let (facts_role, text) = facts(model, run, step, at);
     words.cut(facts_role, &text, columns.facts);
     words.to(named + columns.name + 1 + columns.facts);
     if columns.bar > 0 {
@@ -213,8 +219,7 @@ fn row(
 fn time(model: &Model, step: &Step, at: &StepState) -> (Role, String) {
     match (&at.phase, at.started, at.ended) {
         (StepPhase::Waiting, ..) => {
-            let usual = model.state.estimate(&step.id);
-            (Role::Dim, usual.map(|usual| format!("~{}", about(usual))).unwrap_or_default())
+            (Role::Dim, model.usual(step).map(|usual| format!("~{}", about(usual))).unwrap_or_default())
         }
         (StepPhase::Skipped { .. }, ..) => (Role::Dim, String::new()),
         (StepPhase::Running | StepPhase::Observing, Some(started), _) => {
@@ -227,14 +232,24 @@ fn time(model: &Model, step: &Step, at: &StepState) -> (Role, String) {
 
 /// The state's word, then what is known.
 pub(crate) fn facts(model: &Model, run: &Run, step: &Step, at: &StepState) -> (Role, String) {
+    said(model, step, at, || waits_for(model, run, step))
+}
+
+/// The state's word, then what is known; `waits` says what a waiting step waits for.
+pub(crate) fn said(
+    model: &Model,
+    step: &Step,
+    at: &StepState,
+    waits: impl FnOnce() -> String,
+) -> (Role, String) {
     let mark = Mark::of_step(at);
     let with =
         |word: &str, more: &str| if more.is_empty() { word.to_owned() } else { format!("{word} · {more}") };
     match &at.phase {
-        StepPhase::Waiting => (Role::Dim, waits_for(model, run, step)),
+        StepPhase::Waiting => (Role::Dim, waits()),
         StepPhase::Running if at.timed_out => (Role::Warn, "running · too long: being stopped".to_owned()),
         StepPhase::Running => {
-            let usual = model.state.estimate(&step.id).map(|usual| format!("usually {}", about(usual)));
+            let usual = model.usual(step).map(|usual| format!("usually {}", about(usual)));
             let again = match &at.earlier {
                 Some(why) => format!("attempt {}, before: {}", at.attempt, without_name(why, step)),
                 None if at.attempt > 1 => format!("attempt {}", at.attempt),

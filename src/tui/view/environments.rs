@@ -1,0 +1,571 @@
+//! One panel an environment: what is live there, how it is, what happens to it.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use super::{Words, deployment, fold, panel_of, put};
+use crate::domain::health::HttpSample;
+use crate::domain::ids::{DeploymentId, EnvironmentName};
+use crate::domain::project::{Environment, Router};
+use crate::domain::state::{Deployment, DeploymentPhase, Ending, RollbackVerdict};
+use crate::domain::time::Millis;
+use crate::text::width::width;
+use crate::tui::arrange::{Arranged, place};
+use crate::tui::model::{Focus, Link, Model};
+use crate::tui::places::Health;
+use crate::tui::samples::Measured;
+use crate::tui::theme::{Mark, Role, Theme};
+
+/// How many answers a sparkline shows.
+const SPARKS: usize = 24;
+
+pub(crate) fn draw(model: &Model, parts: &Arranged, buffer: &mut Buffer) {
+    let all = model.environments();
+    if all.is_empty() {
+        if let Some((_, area)) = parts.panels.first() {
+            draw_none(model, *area, buffer);
+        }
+        return;
+    }
+    let here = place(model);
+    for (index, area) in &parts.panels {
+        let Some((name, settings)) = all.get(*index) else { continue };
+        let chosen = *index == here;
+        let focused = chosen && !model.places.open && model.focus == Focus::Steps;
+        let mut title = Vec::new();
+        if chosen {
+            title.push((Role::Chosen, model.theme.pick("▸ ", "> ").to_owned()));
+        }
+        title.push((Role::Strong, shown_name(name, settings)));
+        let (glyph, role, word) = health_word(model, name);
+        let right = [(role, format!("{glyph} {word}"))];
+        let inside = panel_of(model, *area, settings.protected, focused, &title, &right, buffer);
+        let lines = lines(model, name, settings, usize::from(inside.width));
+        for (line, text) in (0..inside.height).zip(&lines) {
+            put(buffer, inside, line, text);
+        }
+    }
+}
+
+/// What an environment is called: protected ones in capitals.
+pub(crate) fn shown_name(name: &EnvironmentName, settings: &Environment) -> String {
+    if settings.protected { name.as_str().to_uppercase() } else { name.0.clone() }
+}
+
+fn draw_none(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let title = [(Role::Strong, "Environments".to_owned()), (Role::Dim, " · none yet".to_owned())];
+    let inside = panel_of(model, area, false, true, &title, &[], buffer);
+    let columns = usize::from(inside.width);
+    let told = "No environment is configured: releases have nowhere to go. Add one to towpath.toml in your \
+                working tree:";
+    let example = [
+        "",
+        "[environment.staging]",
+        "replicas = { web = 2 }",
+        "url = \"https://staging.example.com\"",
+        "",
+        "[environment.production]",
+        "after = \"staging\"",
+        "protected = true",
+        "replicas = { web = 4 }",
+        "strategy = { canary = [10, 50], bake = \"5m\" }",
+        "",
+    ];
+    let then = "towpath.example.toml says what else there is; towpath check reads it before you commit.";
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    let mut say = |role: Role, text: &str| {
+        for piece in fold(&model.theme.words(text), columns) {
+            let mut words = Words::new(&model.theme);
+            words.add(role, &piece);
+            lines.push(words.line());
+        }
+    };
+    say(Role::Text, told);
+    for line in example {
+        say(Role::Accent, line);
+    }
+    say(Role::Dim, then);
+    for (line, text) in (0..inside.height).zip(&lines) {
+        put(buffer, inside, line, text);
+    }
+}
+
+/// The glyph, its role and the word for how an environment is.
+pub(crate) fn health_word(model: &Model, name: &EnvironmentName) -> (&'static str, Role, String) {
+    let theme = &model.theme;
+    match model.health(name) {
+        Health::Healthy => (theme.pick("●", "*"), Role::Good, "healthy".to_owned()),
+        Health::Unhealthy(_) => (theme.glyph(Mark::Failed), Role::Bad, "not healthy".to_owned()),
+        Health::Unknown(why) if why == "no engine" => ("?", Role::Warn, "unknown (no engine)".to_owned()),
+        Health::Unknown(_) => ("?", Role::Warn, "unknown".to_owned()),
+        Health::Nothing => (theme.glyph(Mark::Waiting), Role::Dim, "nothing is live".to_owned()),
+    }
+}
+
+/// What is said of an environment, line by line.
+pub(crate) fn lines(
+    model: &Model,
+    name: &EnvironmentName,
+    settings: &Environment,
+    columns: usize,
+) -> Vec<Line<'static>> {
+    let mut said = Said { model, columns, lines: Vec::new() };
+    let live = model.state.live(name);
+    match live {
+        Some((number, deployment)) => said.release(number, deployment),
+        None if model.state.under_way(name).is_none() => said.nothing(settings),
+        None => said.flow(&[(Role::Dim, "nothing was live here before".to_owned())]),
+    }
+    said.happening(name);
+    if model.state.running(name).is_empty() {
+        return said.lines;
+    }
+    said.replicas(name, settings);
+    said.probe(name);
+    said.restarts(name);
+    said.observed(name);
+    said.way_back(name);
+    said.lines
+}
+
+struct Said<'m> {
+    model: &'m Model,
+    columns: usize,
+    lines: Vec<Line<'static>>,
+}
+
+impl Said<'_> {
+    /// Pieces beside each other, on as many lines as they need.
+    fn flow(&mut self, pieces: &[(Role, String)]) {
+        let mut words = Words::new(&self.model.theme);
+        for (role, text) in pieces {
+            let wide = width(&self.model.theme.words(text));
+            let gap = if words.columns() > 0 { 2 } else { 0 };
+            if gap > 0 && words.columns() + gap + wide > self.columns {
+                self.lines.push(std::mem::replace(&mut words, Words::new(&self.model.theme)).line());
+            } else if gap > 0 {
+                words.add(Role::Text, "  ");
+            }
+            let room = self.columns.saturating_sub(words.columns());
+            words.cut(*role, text, room);
+        }
+        if words.columns() > 0 {
+            self.lines.push(words.line());
+        }
+    }
+
+    /// A sentence behind its glyph, folded; at most so many lines.
+    fn sentence(&mut self, (glyph, glyph_role): (&str, Role), role: Role, text: &str, most: usize) {
+        let room = self.columns.saturating_sub(2);
+        let text = self.model.theme.words(text).into_owned();
+        let pieces = fold(&text, room);
+        for (index, piece) in pieces.iter().take(most).enumerate() {
+            let mut words = Words::new(&self.model.theme);
+            words.add(glyph_role, if index == 0 { glyph } else { " " }).add(Role::Text, " ");
+            if index + 1 == most && pieces.len() > most {
+                let rest: Vec<&str> = pieces.iter().skip(index).map(String::as_str).collect();
+                words.cut(role, &rest.join(" "), room);
+            } else {
+                words.add(role, piece);
+            }
+            self.lines.push(words.line());
+        }
+    }
+
+    fn release(&mut self, number: DeploymentId, deployment: &Deployment) {
+        let model = self.model;
+        let mut pieces = vec![(Role::Strong, format!("{} {number}", deployment.release))];
+        if let Some(release) = model.state.releases.get(&deployment.release) {
+            pieces.extend(release.version.iter().map(|version| (Role::Text, version.clone())));
+            pieces.push((Role::Text, release.commit.short().to_owned()));
+            let artifact = release.artifact.id.short();
+            // The digits that people compare.
+            let artifact = if self.columns < 60 { artifact.get(..13).unwrap_or(artifact) } else { artifact };
+            pieces.push((Role::Dim, artifact.to_owned()));
+        }
+        pieces.push((Role::Dim, model.ago(model.since(deployment))));
+        pieces.push((Role::Dim, deployment.by.to_string()));
+        self.flow(&pieces);
+    }
+
+    fn nothing(&mut self, settings: &Environment) {
+        let todo = match &settings.after {
+            Some(before) => {
+                format!("Nothing is live here yet. p promotes a release that was verified on {before}.")
+            }
+            None => "Nothing is live here yet. p promotes a release: a run that passes makes one.".to_owned(),
+        };
+        self.sentence((self.model.theme.glyph(Mark::Waiting), Role::Dim), Role::Text, &todo, 3);
+    }
+
+    /// The deployment that is under way, or that ended in another way than wanted.
+    fn happening(&mut self, name: &EnvironmentName) {
+        let model = self.model;
+        let theme = &model.theme;
+        if let Some((number, deployment)) = model.state.under_way(name) {
+            let (mark, text) = deployment::sentence(model, number, deployment);
+            let text = format!("{number} {} · {text}", deployment.release);
+            self.sentence((theme.glyph(mark), mark.role()), Role::Strong, &text, 2);
+            if let Some((key, step)) = deployment::open_bake(number, deployment) {
+                self.lines.extend(deployment::bake_summary(model, &key, step, self.columns));
+            }
+        } else if let Some((number, deployment, ending)) = model.sad_end(name) {
+            let (mark, text) = match ending {
+                Ending::LiveUnverified { why } => {
+                    (Mark::Inconclusive, format!("is live, not verified: {why}"))
+                }
+                Ending::RolledBack { why } => (Mark::Inconclusive, format!("was rolled back: {why}")),
+                Ending::Broken { why } => (Mark::Failed, format!("is BROKEN, a person has to look: {why}")),
+                Ending::Live => return,
+            };
+            let text = format!("{number} {} {text}", deployment.release);
+            self.sentence((theme.glyph(mark), mark.role()), mark.role(), &text, 3);
+        }
+    }
+
+    fn replicas(&mut self, name: &EnvironmentName, settings: &Environment) {
+        let model = self.model;
+        let theme = &model.theme;
+        let mut pieces = Vec::new();
+        let sets = model.sets(name);
+        let many = sets.len() > 1;
+        let mut bad = false;
+        for number in &sets {
+            let own: Vec<_> =
+                model.state.running(name).into_iter().filter(|key| key.deployment == *number).collect();
+            let wanted = own.len();
+            let up = match (&model.link, model.replicas(name)) {
+                (Link::Up, Measured::Fresh(samples)) => {
+                    let lives = |key: &&crate::domain::ids::ReplicaKey| {
+                        samples.iter().any(|one| {
+                            &one.key == *key && one.state == crate::domain::health::ReplicaState::Up
+                        })
+                    };
+                    Some(own.iter().filter(lives).count())
+                }
+                _ => None,
+            };
+            bad |= up.is_some_and(|up| up < wanted);
+            let count = up.map_or_else(|| format!("?/{wanted}"), |up| format!("{up}/{wanted}"));
+            pieces.push(if many { format!("{number} {count}") } else { format!("{count} replicas up") });
+        }
+        let text = if many { format!("{} replicas up", pieces.join(" · ")) } else { pieces.join(" · ") };
+        let known = model.link == Link::Up && model.replicas(name).fresh().is_some();
+        let (glyph, role) = match (known, bad) {
+            (false, _) => ("?", Role::Warn),
+            (true, true) => (theme.glyph(Mark::Inconclusive), Role::Warn),
+            (true, false) => (theme.pick("●", "*"), Role::Good),
+        };
+        let router = match &settings.router {
+            Router::Nginx(_) => "nginx",
+            Router::None => "no router",
+        };
+        let weights: Vec<String> =
+            model.weights(name).iter().map(|(of, weight)| format!("{of} {weight}")).collect();
+        let weights = if weights.is_empty() {
+            router.to_owned()
+        } else {
+            format!("{router}: {}", weights.join(" · "))
+        };
+        self.flow(&[(role, format!("{glyph} {text}")), (Role::Dim, weights)]);
+        if let Some((number, deployment)) = model.warm(name) {
+            let until = match model.state.under_way(name) {
+                Some(_) => ", until the bake closes",
+                None => "",
+            };
+            let text = format!("warm: {} ({number}){until}", deployment.release);
+            self.sentence((theme.pick("◐", "~"), Role::Dim), Role::Dim, &text, 1);
+        }
+    }
+
+    fn probe(&mut self, name: &EnvironmentName) {
+        let model = self.model;
+        let theme = &model.theme;
+        let answers: Vec<&HttpSample> = model.samples.answers(name).collect();
+        let path = answers.last().map_or_else(
+            || {
+                model
+                    .state
+                    .project
+                    .as_ref()
+                    .and_then(|project| project.environments.get(name))
+                    .map_or("/", |one| one.health.path.as_str())
+            },
+            |answer| path_of(&answer.asked),
+        );
+        let mut words = Words::new(theme);
+        match (&model.link, model.samples.answer(name, model.now, model.interval(name))) {
+            (Link::Up, Measured::Fresh(answer)) => {
+                let mark = if answer.healthy {
+                    (theme.pick("●", "*"), Role::Good)
+                } else {
+                    (theme.glyph(Mark::Failed), Role::Bad)
+                };
+                words.add(mark.1, mark.0).add(Role::Text, &format!(" http {path}  "));
+                words.add(if answer.healthy { Role::Text } else { Role::Bad }, &answer.why);
+                words.add(Role::Text, &format!("  {}  ", answer.latency));
+                let room = self.columns.saturating_sub(words.columns()).min(SPARKS);
+                for (role, sign) in sparkline(theme, &answers, room) {
+                    words.add(role, sign);
+                }
+            }
+            (Link::Up, Measured::Stale(at)) => {
+                words
+                    .add(Role::Warn, "? unknown")
+                    .add(Role::Dim, &format!("  http {path}, last asked {}", model.ago(at)));
+            }
+            (Link::Up, Measured::Never) => {
+                words
+                    .add(Role::Warn, "? unknown")
+                    .add(Role::Dim, &format!("  http {path} was not asked yet"));
+            }
+            _ => {
+                words.add(Role::Warn, "? unknown (no engine)").add(Role::Dim, &format!("  http {path}"));
+            }
+        }
+        self.lines.push(words.line());
+    }
+
+    fn restarts(&mut self, name: &EnvironmentName) {
+        let Some((_, samples)) = self.model.samples.last_replicas(name) else { return };
+        let mut again: Vec<_> = samples.iter().filter(|sample| sample.restarts > 0).collect();
+        again.sort_by_key(|sample| std::cmp::Reverse(sample.restarts));
+        let sum: u32 = again.iter().map(|sample| sample.restarts).sum();
+        if sum == 0 {
+            return self.sentence((" ", Role::Dim), Role::Dim, "no restarts", 1);
+        }
+        let which: Vec<String> = again
+            .iter()
+            .map(|sample| {
+                let exit = sample.last_exit.as_ref().map(|exit| format!(", {exit}")).unwrap_or_default();
+                format!("{} {}×{exit}", sample.key, sample.restarts)
+            })
+            .collect();
+        let times = if sum == 1 { "restart" } else { "restarts" };
+        let text = format!("{sum} {times} · {}", which.join(" · "));
+        self.sentence((self.model.theme.glyph(Mark::Inconclusive), Role::Warn), Role::Warn, &text, 2);
+    }
+
+    fn observed(&mut self, name: &EnvironmentName) {
+        let model = self.model;
+        let drift = model.drift(name);
+        let seen = model.state.observed.get(name).map(|seen| {
+            let what = match &seen.live {
+                Some(live) if live.healthy => format!("{} well", live.deployment),
+                Some(live) => format!("{} not well", live.deployment),
+                None => "nothing of ours".to_owned(),
+            };
+            format!("observed {what} {}", model.ago(seen.at))
+        });
+        let none = if drift.is_empty() && model.state.under_way(name).is_none() { "drift: none" } else { "" };
+        let parts: Vec<String> =
+            seen.into_iter().chain((!none.is_empty()).then(|| none.to_owned())).collect();
+        if !parts.is_empty() {
+            self.sentence((" ", Role::Dim), Role::Dim, &parts.join(" · "), 1);
+        }
+        if !drift.is_empty() {
+            let text = format!("drift: {}", drift.join("; "));
+            self.sentence((model.theme.glyph(Mark::Inconclusive), Role::Warn), Role::Warn, &text, 2);
+        }
+    }
+
+    fn way_back(&mut self, name: &EnvironmentName) {
+        let text = rollback_hint(self.model, name);
+        let word = if self.model.state.under_way(name).is_some() { "take back" } else { "rollback" };
+        let mut words = Words::new(&self.model.theme);
+        words.add(Role::Text, "  ");
+        match text {
+            Ok((to, verdict)) => {
+                words.add(Role::Accent, "R").add(Role::Text, &format!(" {word} → {to} "));
+                words.add(verdict_role(&verdict), verdict_word(&verdict));
+            }
+            Err(why) => {
+                words.add(Role::Dim, &format!("R rollback: {why}"));
+            }
+        }
+        self.lines.push(words.line());
+    }
+}
+
+/// What a rollback would go back to.
+pub(crate) fn rollback_hint(
+    model: &Model,
+    name: &EnvironmentName,
+) -> Result<(String, RollbackVerdict), &'static str> {
+    model.way_back(name)
+}
+
+/// A verdict as it is said.
+pub(crate) const fn verdict_word(verdict: &RollbackVerdict) -> &'static str {
+    match verdict {
+        RollbackVerdict::Safe => "SAFE",
+        RollbackVerdict::Unknown { .. } => "UNKNOWN",
+        RollbackVerdict::NoTarget => "NO TARGET",
+    }
+}
+
+/// How a verdict looks.
+pub(crate) const fn verdict_role(verdict: &RollbackVerdict) -> Role {
+    match verdict {
+        RollbackVerdict::Safe => Role::Good,
+        RollbackVerdict::Unknown { .. } | RollbackVerdict::NoTarget => Role::Warn,
+    }
+}
+
+/// The path of an address.
+fn path_of(asked: &str) -> &str {
+    let rest = asked.split_once("://").map_or(asked, |(_, rest)| rest);
+    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+}
+
+/// The latency of the last answers, oldest first; those that were not well are a cross.
+pub(crate) fn sparkline(theme: &Theme, answers: &[&HttpSample], room: usize) -> Vec<(Role, &'static str)> {
+    const LEVELS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+    const ASCII: [&str; 8] = ["_", "_", ".", ".", "-", "-", "=", "^"];
+    let shown = answers.get(answers.len().saturating_sub(room)..).unwrap_or_default();
+    let mut well: Vec<u64> =
+        shown.iter().filter(|answer| answer.healthy).map(|answer| answer.latency.0).collect();
+    well.sort_unstable();
+    let median = well.get(well.len() / 2).copied().unwrap_or(0);
+    // A steady latency stays low and calm; only what is far above the usual stands out.
+    let top = well.last().copied().unwrap_or(0).max(median.saturating_mul(3)).max(1);
+    shown
+        .iter()
+        .map(|answer| {
+            if !answer.healthy {
+                return (Role::Bad, theme.pick("×", "x"));
+            }
+            let level = usize::try_from(answer.latency.0.saturating_mul(7) / top).unwrap_or(0).min(7);
+            let levels = if theme.ascii { ASCII } else { LEVELS };
+            (Role::Good, levels.get(level).copied().unwrap_or("▁"))
+        })
+        .collect()
+}
+
+/// What the Pipeline screen's bottom says of the environments.
+pub(crate) fn strip(model: &Model, columns: usize) -> Line<'static> {
+    let mut words = Words::new(&model.theme);
+    words.add(Role::Text, " ");
+    for (index, (name, settings)) in model.environments().into_iter().enumerate() {
+        if index > 0 {
+            words.add(Role::Dim, " · ");
+        }
+        let room = columns.saturating_sub(words.columns() + 1);
+        if room < 12 {
+            words.cut(Role::Dim, "…", room);
+            break;
+        }
+        words.add(if settings.protected { Role::Strong } else { Role::Text }, &shown_name(name, settings));
+        short(model, name, &mut words);
+    }
+    words.line()
+}
+
+/// Where the selected environment is, and what a rollback would do.
+pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
+    let mut words = Words::new(&model.theme);
+    words.add(Role::Text, " ");
+    let Some((name, settings)) = model.environment() else {
+        let text = if model.link == Link::Up {
+            "no environment is configured"
+        } else {
+            "connecting to the engine…"
+        };
+        words.cut(Role::Dim, text, columns.saturating_sub(1));
+        return words.line();
+    };
+    words.add(if settings.protected { Role::Strong } else { Role::Text }, &shown_name(name, settings));
+    short(model, name, &mut words);
+    if let Ok((to, verdict)) = rollback_hint(model, name) {
+        words.add(Role::Dim, " · ").add(Role::Accent, "R").add(Role::Text, &format!(" rollback → {to} "));
+        words.add(verdict_role(&verdict), verdict_word(&verdict));
+    }
+    words.line()
+}
+
+/// An environment in a few words: `v57 ● healthy 2/2`.
+pub(crate) fn short(model: &Model, name: &EnvironmentName, words: &mut Words<'_>) {
+    if let Some((number, deployment)) = model.state.live(name) {
+        words.add(Role::Text, &format!(" {}", deployment.release));
+        let (glyph, role, word) = health_word(model, name);
+        words.add(role, &format!(" {glyph} {word}"));
+        let up = model.up(name, number);
+        let count = up.up.map_or_else(|| "?".to_owned(), |up| up.to_string());
+        words.add(Role::Dim, &format!(" {count}/{}", up.wanted));
+    } else if model.state.under_way(name).is_none() {
+        words.add(Role::Dim, " nothing live");
+    }
+    if let Some((_, deployment)) = model.state.under_way(name) {
+        let (mark, word) = phase_word(deployment);
+        words.add(mark.role(), &format!(" {} {} {word}", model.theme.glyph(mark), deployment.release));
+    } else if let Some((_, deployment, ending)) = model.sad_end(name) {
+        let (mark, word) = match ending {
+            Ending::Broken { .. } => (Mark::Failed, "BROKEN"),
+            Ending::RolledBack { .. } => (Mark::Inconclusive, "rolled back"),
+            Ending::LiveUnverified { .. } | Ending::Live => (Mark::Inconclusive, "not verified"),
+        };
+        words.add(mark.role(), &format!(" {} {} {word}", model.theme.glyph(mark), deployment.release));
+    }
+}
+
+/// The glyph and the word for where a deployment is.
+pub(crate) fn phase_word(deployment: &Deployment) -> (Mark, &'static str) {
+    match &deployment.phase {
+        DeploymentPhase::Leasing => (Mark::Waiting, "waits"),
+        DeploymentPhase::Running => (Mark::Running, "under way"),
+        DeploymentPhase::Held { .. } => (Mark::Inconclusive, "held"),
+        DeploymentPhase::Observing { .. } => (Mark::Looking, "being looked at"),
+        DeploymentPhase::TakenBack { .. } => (Mark::Inconclusive, "being taken back"),
+        DeploymentPhase::Ended(Ending::Live) => (Mark::Passed, "live"),
+        DeploymentPhase::Ended(Ending::LiveUnverified { .. }) => (Mark::Inconclusive, "live, not verified"),
+        DeploymentPhase::Ended(Ending::RolledBack { .. }) => (Mark::Cancelled, "rolled back"),
+        DeploymentPhase::Ended(Ending::Broken { .. }) => (Mark::Failed, "broken"),
+    }
+}
+
+/// A share as people read it: `0.25 %`.
+pub(crate) fn per_cent(part: u64, whole: u64) -> String {
+    let hundredths = part.saturating_mul(10_000) / whole.max(1);
+    format!("{}.{:02} %", hundredths / 100, hundredths % 100)
+}
+
+/// A duration, or a dash where there is none.
+pub(crate) fn millis(duration: Option<Millis>) -> String {
+    duration.map_or_else(|| "-".to_owned(), |duration| duration.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::theme::Colours;
+
+    fn answer(latency: u64, healthy: bool) -> HttpSample {
+        HttpSample {
+            asked: "https://harbor.example/health".to_owned(),
+            status: healthy.then_some(200),
+            latency: Millis(latency),
+            healthy,
+            why: String::new(),
+            deployment: None,
+        }
+    }
+
+    #[test]
+    fn a_failed_answer_is_a_cross_without_any_colour() {
+        let theme = Theme { ascii: false, colours: Colours::None };
+        let answers = [answer(38, true), answer(5_000, false), answer(40, true), answer(400, true)];
+        let answers: Vec<&HttpSample> = answers.iter().collect();
+        let drawn: String = sparkline(&theme, &answers, 10).iter().map(|(_, sign)| *sign).collect();
+        assert_eq!(drawn, "▁×▁█");
+        assert_eq!(sparkline(&theme, &answers, 2).len(), 2);
+    }
+
+    #[test]
+    fn shares_and_paths_read_as_people_write_them() {
+        assert_eq!(per_cent(3, 1_200), "0.25 %");
+        assert_eq!(per_cent(0, 0), "0.00 %");
+        assert_eq!(path_of("https://harbor.example/health"), "/health");
+        assert_eq!(path_of("http://127.0.0.1:8000"), "/");
+    }
+}
