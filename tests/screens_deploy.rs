@@ -16,7 +16,7 @@ use towpath::domain::command::{Command, Promote, Refusal, RefusalKind, Rollback}
 use towpath::domain::event::{Envelope, Event};
 use towpath::domain::ids::{Actor, DeploymentId, ReleaseNumber, Seq};
 use towpath::domain::state::{DeploymentKind, DeploymentPhase, State};
-use towpath::tui::model::{Asked, Dialog, Model, Msg, Request};
+use towpath::tui::model::{Asked, Dialog, Model, Msg, Request, Screen};
 use towpath::tui::theme::{Colours, Theme};
 use towpath::wire::protocol::{FromEngine, Reply};
 

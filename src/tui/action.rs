@@ -301,7 +301,14 @@ pub const ACTIONS: &[Entry] = &[
         "Go back to the release that was live before, or take the deployment under way back.",
         true,
     ),
-    entry(Action::GoOn, &[key('c')], EVERYWHERE, "go on", "Go on with the held deployment, and say why.", true),
+    entry(
+        Action::GoOn,
+        &[key('c')],
+        EVERYWHERE,
+        "go on",
+        "Go on with the held deployment, and say why.",
+        true,
+    ),
     entry(Action::Hold, &[key('H')], EVERYWHERE, "hold", "Hold the deployment before its next step.", true),
     entry(
         Action::Leave,

@@ -1,6 +1,6 @@
 //! What the words to a deployment are about when nobody says it: which environment, release, deployment.
 
-use super::model::{Link, Model};
+use super::model::{Link, Model, Screen};
 use crate::domain::ids::{DeploymentId, EnvironmentName, ReleaseNumber};
 use crate::domain::state::{
     Deployment, DeploymentKind, DeploymentPhase, Ending, RollbackVerdict, RunEnd, RunPhase, State, StepState,

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ending::Stopped;
 use super::files::{Files, read, replace};
-use crate::runtime::process::Identity;
 use super::spec::VERSION;
 use crate::domain::health::ReplicaState;
 use crate::domain::time::Timestamp;
+use crate::runtime::process::Identity;
 
 /// What a replica is doing, as far as can be seen from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
