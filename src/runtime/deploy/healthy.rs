@@ -22,7 +22,7 @@ use crate::runtime::workbench::{Done, Stopped, Workbench};
 
 /// How long a replica that cannot be asked has to live until it counts as started: long enough for an import error,
 /// a missing module or a refused connection to end it.
-const SETTLED: Millis = Millis::seconds(3);
+const SETTLED: Millis = Millis::seconds(5);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(100);
 /// How many good answers in a row are wanted.
