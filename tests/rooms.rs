@@ -25,6 +25,13 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("wire", vec!["domain", "store::layout"]),
         ("engine", vec!["domain", "config", "preset", "text", "git", "store", "runtime", "wire"]),
         ("tui", vec!["domain", "text", "wire", "store::segment"]),
+        (
+            "demo",
+            vec![
+                "domain", "text", "config", "preset", "git", "secret", "store", "runtime", "probe", "router",
+                "wire", "engine", "print", "cli",
+            ],
+        ),
         ("print", vec!["domain", "text", "wire", "store::segment"]),
     ])
 }

@@ -4,6 +4,7 @@ mod ack;
 mod cancel;
 mod check;
 mod console;
+mod demo;
 mod engine;
 pub mod failure;
 mod history;
@@ -141,6 +142,19 @@ enum Verb {
         /// A directory that does not exist yet, or is empty
         directory: PathBuf,
     },
+    /// Lay out a small shop with a history and all that it needs, and open the console on it
+    #[command(after_help = EXIT_CODES)]
+    Demo {
+        /// Where; a demo that is there goes on [default: a directory of Towpath's own]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Walk the story by itself, measure, and say whether everything did what it should
+        #[arg(long, conflicts_with = "clean")]
+        tour: bool,
+        /// Stop and remove all that the demo started
+        #[arg(long)]
+        clean: bool,
+    },
     /// One attempt's worker; started by the engine
     #[command(hide = true)]
     StepWorker {
@@ -270,6 +284,9 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
         Some(Verb::Engine { verb: EngineVerb::Run }) => engine::run(invocation, false),
         Some(Verb::Engine { verb: EngineVerb::Serve }) => engine::run(invocation, true),
         Some(Verb::Sample { directory }) => sample::sample(invocation, &directory),
+        Some(Verb::Demo { dir, tour, clean }) => {
+            demo::demo(invocation, &demo::Wanted { directory: dir, tour, clean })
+        }
         Some(Verb::StepWorker { .. } | Verb::ReplicaKeeper { .. }) => Ok(0),
     }
 }
