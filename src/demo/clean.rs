@@ -69,7 +69,8 @@ pub async fn clean(place: &Place, teller: &mut Teller<'_>) -> Result<(), Failure
                     "Nothing of it runs any more; remove it by hand.",
                 ));
             }
-            _ => teller.say(&format!("{} removed", directory.display()))?,
+            Err(_) => {}
+            Ok(()) => teller.say(&format!("{} removed", directory.display()))?,
         }
     }
     Ok(())

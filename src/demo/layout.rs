@@ -48,12 +48,12 @@ pub struct Laid {
     pub tags: usize,
 }
 
-/// Lays the shop's history out. `environments` is the part of its `towpath.toml` that belongs to this machine; it
+/// Lays the shop's history out. `python` is the interpreter that this machine has for it, e.g. `3.12`; `environments` is the part of its `towpath.toml` that belongs to this machine; it
 /// is in every commit, so that the working tree is clean. The same part gives the same commits.
 ///
 /// # Errors
 /// When the directory is not empty, or cannot be written.
-pub fn lay_out(directory: &Path, environments: &str) -> Result<Laid, Failure> {
+pub fn lay_out(directory: &Path, python: &str, environments: &str) -> Result<Laid, Failure> {
     let story: Story = toml::from_str(STORY).map_err(|error| {
         Failure::new(Sort::Unclear, format!("The demo's own story cannot be read: {error}."), "")
     })?;
@@ -65,6 +65,7 @@ pub fn lay_out(directory: &Path, environments: &str) -> Result<Laid, Failure> {
         for (name, text) in own.filter(|(name, _)| commit.takes(name)) {
             let name = story.renamed.get(name).map_or(name, String::as_str);
             if name == FILE_NAME {
+                let text = text.replacen("[project]\n", &format!("[project]\npython = \"{python}\"\n"), 1);
                 repository.write(name, &format!("{text}\n{}\n{environments}", roles()))?;
             } else {
                 repository.write(name, text)?;
@@ -83,7 +84,7 @@ pub fn lay_out(directory: &Path, environments: &str) -> Result<Laid, Failure> {
 
 /// The roles, without what their file says to its readers here.
 fn roles() -> &'static str {
-    ROLES.find("[role.").and_then(|at| ROLES.get(at..)).unwrap_or(ROLES)
+    ROLES.find("\n[role.").and_then(|at| ROLES.get(at + 1..)).unwrap_or(ROLES)
 }
 
 #[cfg(test)]
@@ -103,7 +104,8 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let told = ["one", "two", "three"].map(|name| {
             let directory = base.path().join(name);
-            let laid = lay_out(&directory, if name == "three" { "# other\n" } else { "# same\n" }).unwrap();
+            let laid =
+                lay_out(&directory, "3.12", if name == "three" { "# other\n" } else { "# same\n" }).unwrap();
             assert_eq!(laid, Laid { commits: 8, tags: 4 });
             assert_eq!(git(&directory, &["status", "--porcelain"]), "");
             assert_eq!(git(&directory, &["tag"]), "v1.0.0\nv1.1.0\nv1.2.0\nv1.3.0\n");
@@ -115,12 +117,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_laid_out_is_a_configuration_without_mistakes() {
+        let base = tempfile::tempdir().unwrap();
+        lay_out(base.path(), "3.12", "").unwrap();
+        let bytes = std::fs::read(base.path().join(FILE_NAME)).unwrap();
+        let roles = crate::config::parse(&bytes, FILE_NAME).unwrap().roles;
+        let names: Vec<&str> = roles.iter().map(|role| role.name.value.as_str()).collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+    }
+
+    #[test]
     fn roles_travel_with_every_commit_and_files_get_their_real_names() {
         let base = tempfile::tempdir().unwrap();
-        lay_out(base.path(), "[environment.staging]\n").unwrap();
+        lay_out(base.path(), "3.12", "[environment.staging]\n").unwrap();
         for tag in ["v1.0.0", "v1.3.0"] {
             let text = git(base.path(), &["show", &format!("{tag}:towpath.toml")]);
-            for wanted in ["[project]", "[role.web]", "[role.beat]", "[environment.staging]"] {
+            for wanted in
+                ["[project]\npython = \"3.12\"\nname", "[role.web]", "[role.beat]", "[environment.staging]"]
+            {
                 assert!(text.contains(wanted), "{tag}: {text}");
             }
         }

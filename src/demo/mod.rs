@@ -320,7 +320,9 @@ pub async fn ready(directory: &Path, teller: &mut Teller<'_>) -> Result<Place, F
         if place.shop().exists() {
             std::fs::remove_dir_all(place.shop()).map_err(|error| cannot(&place.shop(), &error))?;
         }
-        let laid = layout::lay_out(&place.shop(), &project::environments(&place, &stack)?)?;
+        let (major, minor) = stack::python().await?.minor();
+        let environments = project::environments(&place, &stack)?;
+        let laid = layout::lay_out(&place.shop(), &format!("{major}.{minor}"), &environments)?;
         teller.took(
             &format!(
                 "laid the shop out in {}: {} commits, {} tags",

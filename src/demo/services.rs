@@ -246,7 +246,9 @@ fn prepare(place: &Place, stack: &Stack, environment: &str, kind: Kind) -> Resul
     let data = data(place, environment, kind);
     std::fs::create_dir_all(&service).map_err(|error| cannot(&service, &error))?;
     if kind == Kind::Nginx {
-        std::fs::create_dir_all(&data).map_err(|error| cannot(&data, &error))?;
+        // Below it nginx makes a directory for each sort of what it puts aside.
+        let temp = data.join("temp");
+        std::fs::create_dir_all(&temp).map_err(|error| cannot(&temp, &error))?;
         return project::write_site(place, stack, environment);
     }
     if data.join("complete").exists() {

