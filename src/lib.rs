@@ -10,10 +10,11 @@
 //! | [`config`] | `towpath.toml`, with mistakes by file, line and column | `domain` |
 //! | [`preset`] | what a Django project is; how its tools' endings are read | `domain`, `config`, `text` |
 //! | [`git`] | the user's own git, tamed | `domain` |
+//! | [`secret`] | sources of secrets, and values that never print | `domain`, `text` |
 //! | [`store`] | journal, log segments, ballast, where each lies | `domain`, `text` |
-//! | [`runtime`] | where steps run: a worker process an attempt | `domain`, `preset`, `text`, `git`, `store` |
 //! | [`probe`] | one question to something that runs | `domain`, `text` |
 //! | [`router`] | who gets the traffic: nginx | `domain`, `text`, `store::durable`, `probe` |
+//! | [`runtime`] | where steps and replicas run: a worker an attempt, a keeper a replica | `domain`, `preset`, `text`, `secret`, `git`, `store`, `probe`, `router` |
 //! | [`wire`] | JSON lines between viewer and engine | `domain`, `store::layout` |
 //! | [`engine`] | one loop: decide, write, act | all above |
 //! | [`tui`], [`print`](mod@print) | what people and programs read | `domain`, `text`, `wire`, `store::segment` |

@@ -59,7 +59,7 @@ fn help_documents_every_exit_code() {
 #[test]
 fn mistakes_on_the_command_line_are_usage() {
     let place = Place::new();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 27] = [
         (&["--plain", "--json", "status"], "cannot be used with"),
         (&["rum"], "similar subcommand exists: 'run'"),
         (&["cancel"], "<RUN>"),
@@ -68,6 +68,21 @@ fn mistakes_on_the_command_line_are_usage() {
         (&["ack", "3", "pip-audit", "--reason", " "], "The reason is empty."),
         (&["retry", "3"], "<STEP>"),
         (&["logs", "1", "ruff", "--attempt", "0"], "0 is not in 1.."),
+        (&["promote", "production"], "--release <N>"),
+        (&["promote", "production", "--release", "latest"], "invalid value 'latest'"),
+        (&["promote", "production", "--release", "v3", "--plan", "7f31a"], "6 to 64 hexadecimal digits"),
+        (&["promote", "production", "--release", "3", "--plan", "7f31ag"], "6 to 64 hexadecimal digits"),
+        (&["plan"], "<ENV>"),
+        (&["rollback", "production", "--to", "yesterday"], "a release by v and its number"),
+        (&["go", "production"], "--reason"),
+        (&["go", "production", "--reason", " "], "The reason is empty."),
+        (&["back", "production"], "--reason"),
+        (&["back", "production", "--reason", ""], "The reason is empty."),
+        (&["leave", "production", "--reason", "x"], "--confirm"),
+        (&["leave", "production", "--confirm", "production", "--reason", ""], "The reason is empty."),
+        (&["logs", "production", "migrate"], "are of a run, not of an environment"),
+        (&["logs", "production", "--attempt", "2"], "are of a run, not of an environment"),
+        (&["logs", "58", "--role", "web"], "A role is of an environment"),
         (&["engine"], "Usage"),
         (&[], "The console needs a terminal"),
         (&["--json"], "The console has no JSON."),
@@ -84,7 +99,17 @@ fn mistakes_on_the_command_line_are_usage() {
 #[test]
 fn outside_of_a_repository_and_without_a_configuration_it_says_what_to_do() {
     let place = Place::new();
-    for verb in [vec!["run"], vec!["status"], vec!["history"], vec!["check"], vec!["verify"], vec!["logs"]] {
+    for verb in [
+        vec!["run"],
+        vec!["status"],
+        vec!["history"],
+        vec!["check"],
+        vec!["verify"],
+        vec!["logs"],
+        vec!["environments"],
+        vec!["plan", "staging"],
+        vec!["hold", "staging"],
+    ] {
         let (code, _, err) = place.run(&verb);
         assert_eq!(code, 2, "{verb:?}: {err}");
         assert!(err.contains("is not inside a git repository"), "{verb:?}: {err}");
@@ -115,7 +140,7 @@ fn without_an_engine_status_says_so_and_starts_none() {
         let (code, out, _) = place.run(&["status", "--json", "--repository", directory]);
         assert_eq!(
             (code, out.trim()),
-            (0, r#"{"engine":null,"kind":"status","release":null,"runs":null,"v":1}"#)
+            (0, r#"{"engine":null,"environments":null,"kind":"status","release":null,"runs":null,"v":1}"#)
         );
         assert_eq!(place.run(&["engine", "stop", "--repository", directory]).1, "no engine runs\n");
     }

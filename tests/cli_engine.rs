@@ -298,3 +298,30 @@ fn a_reader_that_leaves_does_not_stop_the_run() {
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(130), ""));
     project.wait_for("gate", "running");
 }
+
+#[test]
+fn an_environment_that_is_not_there_is_the_askers_mistake_whatever_is_asked() {
+    let project = Project::new();
+    let cases: [&[&str]; 9] = [
+        &["plan", "production"],
+        &["plan", "production", "--release", "3"],
+        &["promote", "production", "--release", "3"],
+        &["rollback", "production"],
+        &["redeploy", "production"],
+        &["hold", "production"],
+        &["go", "production", "--reason", "x"],
+        &["leave", "production", "--confirm", "production", "--reason", "x"],
+        &["logs", "production"],
+    ];
+    for arguments in cases {
+        let (code, out, err) = project.run(arguments);
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {err}");
+        assert!(err.contains("There is no environment \"production\"."), "{arguments:?}: {err}");
+        assert!(err.contains("towpath.toml names no environment."), "{arguments:?}: {err}");
+    }
+    assert_eq!(project.run(&["envs"]), (0, "towpath.toml names no environment\n".to_owned(), String::new()));
+    assert_eq!(project.run(&["environments", "--json"]), (0, String::new(), String::new()));
+    let (code, out, _) = project.run(&["plan", "production", "--json"]);
+    let error: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &error["kind"], &error["exit"]), (2, &"error".into(), &2.into()));
+}

@@ -19,11 +19,18 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("preset", vec!["domain", "config", "text"]),
         ("git", vec!["domain", "text"]),
         ("store", vec!["domain", "text"]),
-        ("runtime", vec!["domain", "preset", "text", "git", "store"]),
+        ("secret", vec!["domain", "text"]),
         ("probe", vec!["domain", "text"]),
         ("router", vec!["domain", "text", "store::durable", "store::StoreError", "probe"]),
+        ("runtime", vec!["domain", "preset", "text", "secret", "git", "store", "probe", "router"]),
         ("wire", vec!["domain", "store::layout"]),
-        ("engine", vec!["domain", "config", "preset", "text", "git", "store", "runtime", "wire"]),
+        (
+            "engine",
+            vec![
+                "domain", "config", "preset", "text", "secret", "git", "store", "runtime", "probe", "router",
+                "wire",
+            ],
+        ),
         ("tui", vec!["domain", "text", "wire", "store::segment"]),
         (
             "demo",

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use super::Invocation;
+use super::check_environments;
 use super::failure::{Failure, Sort};
 use super::output::Output;
 use super::project::Location;
@@ -94,6 +95,7 @@ fn text(style: &Style, resolved: &Resolved) -> Vec<String> {
     let name = |stage: &Stage| crate::text::width::width(&stage.name.0);
     let widest = project.stages.iter().map(name).max().unwrap_or(0);
     lines.extend(project.stages.iter().map(|stage| step(style, stage, widest)));
+    lines.extend(check_environments::text(style, project));
     if let Some(branch) = &project.pipeline.branch {
         lines.push(String::new());
         lines.push(format!("follows {}, looked at every {}", visible(branch), project.pipeline.poll));

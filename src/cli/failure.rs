@@ -10,11 +10,12 @@ Exit codes:
     1  a step failed, or the run was cancelled
     2  usage or configuration
     3  refused by a gate
-    4  a promotion was taken back
+    4  a deployment was taken back: what was live before is live
     5  the engine or the runtime can't be reached
     6  held: it waits for a person
     7  the state is unclear or broken
-  130  the viewer left and the run goes on";
+    8  live, but something about it could not be verified
+  130  the viewer left and the work goes on";
 
 /// What sort of ending it is; each has its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum Sort {
     Usage,
     /// A gate, a stale plan or a missing confirmation.
     Refused,
-    /// A promotion was taken back.
+    /// A deployment was taken back.
     TakenBack,
     /// The engine or the runtime can't be reached.
     Unreachable,
@@ -33,7 +34,9 @@ pub enum Sort {
     Held,
     /// The state is unclear or broken.
     Unclear,
-    /// The viewer left and the run goes on.
+    /// It is live, but something about it could not be verified.
+    Unverified,
+    /// The viewer left and the work goes on.
     Left,
 }
 
@@ -49,6 +52,7 @@ impl Sort {
             Self::Unreachable => 5,
             Self::Held => 6,
             Self::Unclear => 7,
+            Self::Unverified => 8,
             Self::Left => 130,
         }
     }
@@ -64,6 +68,7 @@ impl Sort {
             Self::Unreachable => "unreachable",
             Self::Held => "held",
             Self::Unclear => "unclear",
+            Self::Unverified => "unverified",
             Self::Left => "left",
         }
     }

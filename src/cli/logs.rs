@@ -22,7 +22,7 @@ use crate::wire::protocol::FromEngine;
 const ROWS: u32 = 10_000;
 
 /// How often a growing log is looked at.
-const POLL: Duration = Duration::from_millis(150);
+pub(super) const POLL: Duration = Duration::from_millis(150);
 
 /// Which log.
 pub(super) struct Wanted {
@@ -30,6 +30,8 @@ pub(super) struct Wanted {
     pub(super) step: Option<StepId>,
     pub(super) attempt: Option<u32>,
     pub(super) follow: bool,
+    /// The last so many lines; `None` is all.
+    pub(super) lines: Option<u64>,
 }
 
 pub(super) async fn logs(invocation: &mut Invocation, wanted: Wanted) -> Result<u8, Failure> {
@@ -48,7 +50,10 @@ pub(super) async fn logs(invocation: &mut Invocation, wanted: Wanted) -> Result<
         return Err(Failure::unexpected("where a log is"));
     };
     let mut log = Log::open(Path::new(&directory))?;
-    log.print_new(&mut invocation.output)?;
+    match wanted.lines {
+        Some(count) => log.print_last(&mut invocation.output, count)?,
+        None => log.print_new(&mut invocation.output)?,
+    }
     let mut open = chosen.ended.is_none() && wanted.follow;
     while open {
         tokio::select! {
@@ -156,18 +161,24 @@ impl Log {
         Ok(Self { reader: Reader::open(directory).map_err(|error| unreadable(&error))? })
     }
 
+    fn print_last(&mut self, output: &mut Output, count: u64) -> Result<(), Failure> {
+        let lines = self.reader.tail(count).map_err(|error| unreadable(&error))?;
+        lines.iter().try_for_each(|line| print(output, line, None))
+    }
+
     fn print_new(&mut self, output: &mut Output) -> Result<(), Failure> {
         loop {
             let lines = self.reader.poll().map_err(|error| unreadable(&error))?;
             if lines.is_empty() {
                 return Ok(());
             }
-            lines.iter().try_for_each(|line| print(output, line))?;
+            lines.iter().try_for_each(|line| print(output, line, None))?;
         }
     }
 }
 
-fn print(output: &mut Output, line: &Line) -> Result<(), Failure> {
+/// Prints a line, after the label of where it comes from in a log of many.
+pub(super) fn print(output: &mut Output, line: &Line, label: Option<&str>) -> Result<(), Failure> {
     let source = match line.source {
         Source::Output => "output",
         Source::Error => "error",
@@ -175,7 +186,10 @@ fn print(output: &mut Output, line: &Line) -> Result<(), Failure> {
     };
     if output.json {
         let text = plain(&line.text);
-        let body = json!({ "number": line.number, "at": line.at, "source": source, "text": text });
+        let mut body = json!({ "number": line.number, "at": line.at, "source": source, "text": text });
+        if let (Some(label), Some(body)) = (label, body.as_object_mut()) {
+            body.insert("label".to_owned(), label.trim_end().into());
+        }
         return output.json("log", &body);
     }
     let style = &output.style;
@@ -187,10 +201,11 @@ fn print(output: &mut Output, line: &Line) -> Result<(), Failure> {
         false => plain(&line.text),
     };
     let text = if line.source == Source::Towpath { style.dim(&text) } else { text };
-    output.line(&format!("{clock} {text}"))
+    let label = label.map(|label| format!("{} ", style.strong(label))).unwrap_or_default();
+    output.line(&format!("{clock} {label}{text}"))
 }
 
-fn unreadable(error: &StoreError) -> Failure {
+pub(super) fn unreadable(error: &StoreError) -> Failure {
     Failure::new(Sort::Unclear, sentence(&error.to_string()), "")
 }
 
@@ -222,7 +237,13 @@ mod tests {
             (Some("black"), None, Err("started no step \"black\"")),
         ];
         for (step, number, expected) in cases {
-            let wanted = Wanted { run: None, step: step.map(StepId::from), attempt: number, follow: false };
+            let wanted = Wanted {
+                run: None,
+                step: step.map(StepId::from),
+                attempt: number,
+                follow: false,
+                lines: None,
+            };
             match (choose(&attempts, RunId(3), &wanted), expected) {
                 (Ok(found), Ok((step, number))) => {
                     assert_eq!((found.key.step.as_str(), found.key.attempt), (step, number));

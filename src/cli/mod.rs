@@ -1,17 +1,32 @@
 //! The command line: one file a subcommand. Each asks the engine or a library room, prints, and ends with a code.
 
 mod ack;
+mod arguments;
+mod back;
 mod cancel;
 mod check;
+mod check_environments;
 mod console;
 mod demo;
+mod departure;
+mod deployments;
 mod engine;
+mod environment_logs;
+mod environments;
 pub mod failure;
+mod follow;
+mod go;
 mod history;
+mod hold;
+mod leave;
 mod logs;
 pub mod output;
+mod plan;
 pub mod project;
+mod promote;
+mod redeploy;
 mod retry;
+mod rollback;
 mod run;
 mod sample;
 pub mod session;
@@ -21,173 +36,15 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser as _;
 
 use crate::domain::event::Envelope;
-use crate::domain::ids::{RunId, StepId};
+use crate::domain::ids::{EnvironmentName, StepId};
 use crate::store::layout::Layout;
-use failure::{EXIT_CODES, Failure, Sort};
+use arguments::{Arguments, Common, EngineVerb, LogsOf, Verb};
+use failure::{Failure, Sort};
 use output::Output;
 use project::Location;
-
-/// A full-screen release console for Django applications.
-///
-/// Without a subcommand it opens the console. Every subcommand asks the same engine, which goes on when this
-/// terminal is closed.
-#[derive(Debug, Parser)]
-#[command(name = "towpath", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES, max_term_width = 100)]
-struct Arguments {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    verb: Option<Verb>,
-}
-
-#[derive(Debug, Args)]
-struct Common {
-    /// Never move the cursor: lines only (the default where the output is no terminal)
-    #[arg(long, global = true, conflicts_with = "json")]
-    plain: bool,
-    /// One JSON object a line, each with its version: {"v":1,"kind":…}
-    #[arg(long, global = true)]
-    json: bool,
-    /// Draw with ASCII signs only
-    #[arg(long, global = true)]
-    ascii: bool,
-    /// The project's directory, or one below it [default: the current directory]
-    #[arg(long, global = true, value_name = "DIR")]
-    repository: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Walk a commit through the pipeline, and watch until the run has ended or is held
-    #[command(after_help = EXIT_CODES)]
-    Run {
-        /// The commit: a branch, a tag, a short or a full name
-        #[arg(long, value_name = "REV", default_value = "HEAD")]
-        commit: String,
-        /// The last step to run, with everything that it needs
-        #[arg(long, value_name = "STEP")]
-        until: Option<String>,
-    },
-    /// Say what the engine does, where open runs are, and which release is the newest
-    #[command(after_help = EXIT_CODES)]
-    Status,
-    /// Print the log of a step
-    #[command(after_help = EXIT_CODES)]
-    Logs {
-        /// The run [default: the newest]
-        run: Option<RunId>,
-        /// The step [default: the one that failed first, or the last that was started]
-        step: Option<String>,
-        /// Which attempt at the step [default: the last]
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-        attempt: Option<u32>,
-        /// Go on until the attempt has ended
-        #[arg(long, short)]
-        follow: bool,
-    },
-    /// List runs, newest first
-    #[command(after_help = EXIT_CODES)]
-    History {
-        /// How many at the most
-        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
-        limit: u32,
-    },
-    /// Read towpath.toml, and say what is detected, which steps would run and why; starts nothing
-    #[command(after_help = EXIT_CODES)]
-    Check,
-    /// Stop a run after the steps that are running
-    #[command(after_help = EXIT_CODES)]
-    Cancel {
-        /// The run
-        run: RunId,
-        /// Stop the running steps too
-        #[arg(long)]
-        now: bool,
-    },
-    /// Try a step once more that failed, was stopped, or could not be checked; the run goes on from there
-    #[command(after_help = EXIT_CODES)]
-    Retry {
-        /// The run
-        run: RunId,
-        /// The step
-        step: String,
-    },
-    /// Accept a check that could not do its work
-    #[command(after_help = EXIT_CODES)]
-    Ack {
-        /// The run
-        run: RunId,
-        /// The step
-        step: String,
-        /// Why that is acceptable; kept in the journal
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-    },
-    /// Verify the journal's hash chain
-    #[command(after_help = EXIT_CODES)]
-    Verify {
-        /// A copy of a journal [default: the project's own]
-        file: Option<PathBuf>,
-    },
-    /// Look after the engine
-    Engine {
-        #[command(subcommand)]
-        verb: EngineVerb,
-    },
-    /// Write a small Django project with one commit, to try Towpath with
-    Sample {
-        /// A directory that does not exist yet, or is empty
-        directory: PathBuf,
-    },
-    /// Lay out a small shop with a history and all that it needs, and open the console on it
-    #[command(after_help = EXIT_CODES)]
-    Demo {
-        /// Where; a demo that is there goes on [default: a directory of Towpath's own]
-        #[arg(long, value_name = "DIR")]
-        dir: Option<PathBuf>,
-        /// Walk the story by itself, measure, and say whether everything did what it should
-        #[arg(long, conflicts_with = "clean")]
-        tour: bool,
-        /// Stop and remove all that the demo started
-        #[arg(long)]
-        clean: bool,
-    },
-    /// One attempt's worker; started by the engine
-    #[command(hide = true)]
-    StepWorker {
-        /// The attempt's directory
-        directory: PathBuf,
-    },
-    /// One replica's keeper; started by a deployment or by the engine
-    #[command(hide = true)]
-    ReplicaKeeper {
-        /// The replica's directory
-        directory: PathBuf,
-        /// Start the keeper in a process of its own, and end
-        #[arg(long)]
-        detach: bool,
-    },
-}
-
-#[derive(Debug, Clone, Copy, Subcommand)]
-enum EngineVerb {
-    /// Say whether an engine runs; starts none
-    Status,
-    /// End the engine when nothing is under way
-    Stop {
-        /// End it even though work is under way: running steps go on, and the next engine finds them
-        #[arg(long)]
-        force: bool,
-    },
-    /// Run the engine in the foreground
-    Run,
-    /// Run the engine as a viewer starts it: in a session of its own, ending when nobody needs it
-    #[command(hide = true)]
-    Serve,
-}
 
 /// What a verb gets: where to look, where to print.
 struct Invocation {
@@ -267,8 +124,31 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
         None => console::open(invocation),
         Some(Verb::Run { commit, until }) => in_runtime(run::run(invocation, &commit, until.map(StepId))),
         Some(Verb::Status) => in_runtime(status::status(invocation)),
-        Some(Verb::Logs { run, step, attempt, follow }) => {
-            let wanted = logs::Wanted { run, step: step.map(StepId), attempt, follow };
+        Some(Verb::Logs {
+            of: Some(LogsOf::Environment(environment)),
+            step,
+            attempt,
+            role,
+            follow,
+            lines,
+        }) => {
+            if step.is_some() || attempt.is_some() {
+                let hint = format!("`towpath logs {environment} --role ROLE` narrows it to a role.");
+                return Err(Failure::usage(
+                    "A step and an attempt are of a run, not of an environment.",
+                    hint,
+                ));
+            }
+            let wanted = environment_logs::Wanted { environment, role, follow, lines };
+            in_runtime(environment_logs::logs(invocation, wanted))
+        }
+        Some(Verb::Logs { of, step, attempt, role, follow, lines }) => {
+            if role.is_some() {
+                let hint = "Name the environment: `towpath logs ENV --role ROLE`.";
+                return Err(Failure::usage("A role is of an environment, not of a run.", hint));
+            }
+            let run = of.and_then(|of| if let LogsOf::Run(run) = of { Some(run) } else { None });
+            let wanted = logs::Wanted { run, step: step.map(StepId), attempt, follow, lines };
             in_runtime(logs::logs(invocation, wanted))
         }
         Some(Verb::History { limit }) => in_runtime(history::history(invocation, limit)),
@@ -276,6 +156,31 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
         Some(Verb::Cancel { run, now }) => in_runtime(cancel::cancel(invocation, run, now)),
         Some(Verb::Retry { run, step }) => in_runtime(retry::retry(invocation, run, StepId(step))),
         Some(Verb::Ack { run, step, reason }) => in_runtime(ack::ack(invocation, run, StepId(step), reason)),
+        Some(Verb::Plan { environment, release }) => {
+            in_runtime(plan::plan(invocation, &EnvironmentName(environment), release))
+        }
+        Some(Verb::Promote { environment, release, plan, word, detach }) => {
+            let wanted = promote::Wanted { environment: EnvironmentName(environment), release, plan, detach };
+            in_runtime(promote::promote(invocation, wanted, word))
+        }
+        Some(Verb::Rollback { environment, to, word, detach }) => {
+            in_runtime(rollback::rollback(invocation, EnvironmentName(environment), to, word, detach))
+        }
+        Some(Verb::Redeploy { environment, word, detach }) => {
+            in_runtime(redeploy::redeploy(invocation, EnvironmentName(environment), word, detach))
+        }
+        Some(Verb::Hold { environment }) => in_runtime(hold::hold(invocation, &EnvironmentName(environment))),
+        Some(Verb::Go { environment, reason, detach }) => {
+            in_runtime(go::go(invocation, &EnvironmentName(environment), reason, detach))
+        }
+        Some(Verb::Back { environment, confirm, reason, detach }) => {
+            let environment = EnvironmentName(environment);
+            in_runtime(back::back(invocation, &environment, confirm.unwrap_or_default(), reason, detach))
+        }
+        Some(Verb::Leave { environment, confirm, reason }) => {
+            in_runtime(leave::leave(invocation, &EnvironmentName(environment), confirm, reason))
+        }
+        Some(Verb::Environments) => in_runtime(environments::environments(invocation)),
         Some(Verb::Verify { file }) => in_runtime(verify::verify(invocation, file)),
         Some(Verb::Engine { verb: EngineVerb::Status }) => in_runtime(engine::status(invocation)),
         Some(Verb::Engine { verb: EngineVerb::Stop { force } }) => {

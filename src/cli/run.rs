@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::departure::{self, Departure};
 use super::failure::{Failure, Sort, sentence};
 use super::output::Output;
 use super::{Invocation, session};
@@ -38,7 +38,7 @@ pub(super) async fn run(
     let mut departure = Departure::watch()?;
     let client = tokio::select! {
         client = session::connect(&layout, "run") => client?,
-        () = departure.came() => return Err(left_before_start()),
+        () = departure.came() => return Err(departure::before_start()),
     };
     let Answer::Resolved { commit } =
         session::ask(&client, Query::Resolve { revision: revision.to_owned() }).await.map_err(unresolved)?
@@ -293,39 +293,5 @@ fn unresolved(failure: Failure) -> Failure {
     match failure {
         Failure::Said { sort: Sort::Unclear, message, hint } => Failure::usage(sentence(&message), hint),
         other => other,
-    }
-}
-
-fn left_before_start() -> Failure {
-    Failure::new(Sort::Left, "You left before anything was started.", "")
-}
-
-/// The ways to leave: Ctrl-C, a closed terminal, a polite kill.
-struct Departure {
-    signals: [tokio::signal::unix::Signal; 3],
-}
-
-impl Departure {
-    fn watch() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::new(Sort::Unclear, format!("Signals cannot be listened to: {error}."), "")
-            })
-        };
-        let signals = [
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::hangup())?,
-            listen(SignalKind::terminate())?,
-        ];
-        Ok(Self { signals })
-    }
-
-    async fn came(&mut self) {
-        let [interrupt, hangup, terminate] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
-            _ = terminate.recv() => {}
-        }
     }
 }

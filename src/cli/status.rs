@@ -1,10 +1,11 @@
-//! `towpath status`: what the engine does and where open runs are. Starts nothing.
+//! `towpath status`: what the engine does, where open runs are, and what is live where. Starts nothing.
 
 use serde_json::json;
 
 use super::failure::Failure;
 use super::{Invocation, session};
 use crate::domain::state::RunPhase;
+use crate::print::environments::{self, Measured};
 use crate::print::table;
 
 pub(super) async fn status(invocation: &mut Invocation) -> Result<u8, Failure> {
@@ -12,7 +13,10 @@ pub(super) async fn status(invocation: &mut Invocation) -> Result<u8, Failure> {
     let output = &mut invocation.output;
     let Some(client) = session::connect_running(&layout, "status").await? else {
         if output.json {
-            output.json("status", &json!({ "engine": null, "runs": null, "release": null }))?;
+            output.json(
+                "status",
+                &json!({ "engine": null, "runs": null, "release": null, "environments": null }),
+            )?;
         } else {
             output.line(
                 "no engine runs, so nothing is under way; `towpath history` starts one and lists what was",
@@ -39,12 +43,15 @@ pub(super) async fn status(invocation: &mut Invocation) -> Result<u8, Failure> {
             "status",
             &json!({
                 "engine": engine, "runs": open, "release": release, "branch_trouble": state.branch_trouble(),
+                "environments": environments::objects(&state, &Measured::default()),
             }),
         )?;
     } else {
         let since = output.style.day(welcome.since);
         output.line(&format!("engine {} (towpath {}) since {since}", welcome.pid, welcome.version))?;
         let lines = table::status(&output.style, &state, session::now());
+        output.lines(lines)?;
+        let lines = environments::brief(&output.style, &state, session::now());
         output.lines(lines)?;
     }
     Ok(0)

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod environments;
+
 fn mistakes(text: &str) -> String {
     match parse(text.as_bytes(), "towpath.toml") {
         Ok(file) => panic!("no mistake in {text}: {file:?}"),

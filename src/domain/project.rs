@@ -1,6 +1,6 @@
 //! What a project's configuration means, after defaults and presets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,22 @@ pub struct Role {
     /// How many there may be at once, those of another deployment included; `None` bounds nothing. Only 1 is
     /// supported as a bound.
     pub max: Option<u32>,
+}
+
+/// How long a replica may take to stop where its role does not say: as long as gunicorn gives its own requests.
+pub const STOP_TIMEOUT: Millis = Millis::seconds(30);
+
+/// The names of the engine's environment variables that secrets are taken from.
+///
+/// They are given to what asks for the secrets, and to nothing else: no step of a pipeline sees them.
+#[must_use]
+pub fn secret_variables(project: &Project) -> BTreeSet<String> {
+    let secrets = project.environments.values().flat_map(|environment| environment.secrets.values());
+    let names = secrets.filter_map(|source| match source {
+        SecretSource::Env(name) => Some(name.clone()),
+        SecretSource::File(_) | SecretSource::Command(_) => None,
+    });
+    names.collect()
 }
 
 impl Role {

@@ -75,7 +75,14 @@ pub struct Serving {
     pub roles: BTreeMap<String, Role>,
     /// The collected static files, relative to the artifact's directory; `None` where there are none.
     pub static_files: Option<String>,
+    /// Hash of what tells which of the artifact's files were touched since it was built: going back to it then reads
+    /// these alone. `None` reads all.
+    #[serde(default)]
+    pub stamps: Option<String>,
 }
+
+/// The name under which a build puts out the hash of its files' stamps.
+pub const STAMPS: &str = "stamps";
 
 impl Release {
     /// The names of the migration graph's leaves, sorted: what a database must be at for this release.

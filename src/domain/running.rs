@@ -85,6 +85,19 @@ impl State {
         Vec::new()
     }
 
+    /// Whether any traffic was, or is about to be, given to replicas of a deployment.
+    #[must_use]
+    pub fn had_traffic(&self, number: DeploymentId) -> bool {
+        self.deployments.iter().any(|(own, deployment)| {
+            self.begun(deployment).any(|(step, _)| match &step.work {
+                Work::Shift { shares, .. } => {
+                    shares.iter().any(|share| share.replicas.of.unwrap_or(*own) == number)
+                }
+                _ => false,
+            })
+        })
+    }
+
     /// The replicas that made a deployment live: its own, and, where a rollback found an earlier set still warm,
     /// those of that one whose roles it did not start itself.
     #[must_use]

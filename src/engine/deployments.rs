@@ -11,6 +11,7 @@ use crate::domain::ids::{DeploymentId, EnvironmentName, ReleaseNumber, ReplicaKe
 use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::Environment;
 use crate::domain::state::State;
+use crate::runtime::environment;
 use crate::runtime::lease::{self, Asker};
 
 /// A replica that is meant to live, as the tasks that watch over environments see it.
@@ -69,8 +70,7 @@ fn meant(state: &State, name: &EnvironmentName) -> Vec<Meant> {
 impl Engine {
     /// The variables of this process's own environment that secrets are taken from.
     pub(super) fn secret_variables(&self) -> BTreeMap<String, String> {
-        let names = self.state.secret_variables();
-        names.into_iter().filter_map(|name| std::env::var(&name).ok().map(|value| (name, value))).collect()
+        environment::with_secrets(&self.state.secret_variables(), std::env::vars())
     }
 
     /// The environment as a deployment goes by it.

@@ -13,7 +13,7 @@ use crate::domain::effect::{Effect, Found, Outcome};
 use crate::domain::ids::{AttemptKey, DeploymentId, Owner, ReplicaKey};
 use crate::domain::plan::{Cause, Output, Verdict};
 use crate::domain::release::Release;
-use crate::domain::state::{Run, State};
+use crate::domain::state::{DeploymentKind, Run, State};
 use crate::runtime::attempt::{self, Spec};
 use crate::runtime::deploy::{Deploy, observe};
 use crate::runtime::{environment, lease};
@@ -156,7 +156,7 @@ fn spec(state: &State, layout: &Layout, key: &AttemptKey) -> Option<Spec> {
         cache: layout.cache.clone(),
         redact: Vec::new(),
         deploy: None,
-        env: environment::allowed(std::env::vars()),
+        env: environment::allowed_without(&state.secret_variables(), std::env::vars()),
     })
 }
 
@@ -195,6 +195,7 @@ fn deployment_spec(state: &State, layout: &Layout, key: &AttemptKey, number: Dep
             deployment: number,
             settings: deployment.settings.clone(),
             serving: release.serving.clone(),
+            goes_back: matches!(deployment.kind, DeploymentKind::Rollback { .. }),
             version: release.version.clone(),
             lease: lease::path(&deployment.settings, &directory),
             directory,

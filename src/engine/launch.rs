@@ -1,5 +1,6 @@
 //! A viewer starts an engine that outlives it.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::OWN_PROGRAM;
+use super::prepare::CONFIG;
+use crate::config;
+use crate::domain::project::SecretSource;
 use crate::runtime::environment;
 use crate::store::layout::{CACHE_VARIABLE, Layout, STATE_VARIABLE};
 
@@ -49,6 +53,20 @@ pub async fn ensure(layout: &Layout) -> anyhow::Result<()> {
     }
 }
 
+/// The variables of our own environment that the configuration takes secrets from: the engine passes them on to
+/// deployments, and has no other way to them. A configuration with mistakes names none here; it is refused elsewhere,
+/// with its places.
+fn secrets(layout: &Layout) -> BTreeMap<String, String> {
+    let text = std::fs::read(layout.repository.join(&layout.root).join(CONFIG)).unwrap_or_default();
+    let file = config::parse(&text, CONFIG).unwrap_or_default();
+    let sources = file.environments.iter().flat_map(|environment| environment.secrets.values());
+    let names = sources.filter_map(|source| match &source.value {
+        SecretSource::Env(name) => Some(name),
+        SecretSource::File(_) | SecretSource::Command(_) => None,
+    });
+    names.filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect()
+}
+
 fn start(layout: &Layout) -> anyhow::Result<std::process::Child> {
     let mut private = std::fs::DirBuilder::new();
     private
@@ -72,6 +90,7 @@ fn start(layout: &Layout) -> anyhow::Result<std::process::Child> {
         .arg(layout.repository.join(&layout.root))
         .env_clear()
         .envs(environment::allowed(std::env::vars()))
+        .envs(secrets(layout))
         // A relative path means something else where the engine stands.
         .envs(layout.state.parent().map(|parent| (STATE_VARIABLE, parent)))
         .env(CACHE_VARIABLE, &layout.cache)

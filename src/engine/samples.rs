@@ -35,8 +35,8 @@ impl Samples {
         }
     }
 
-    /// All that is kept, oldest first of each sort.
+    /// All that is kept, oldest first of each sort; replicas last, so that who has those has all.
     pub(super) fn all(&self) -> impl Iterator<Item = &Sample> {
-        self.replicas.values().chain(self.answers.values().flatten()).chain(self.bakes.values())
+        self.answers.values().flatten().chain(self.bakes.values()).chain(self.replicas.values())
     }
 }

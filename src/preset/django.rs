@@ -126,7 +126,7 @@ fn default_settings(manage: &str) -> Option<String> {
 }
 
 /// The text of a settings module with those beside it that it takes over (`from .base import *`).
-fn module_text(tree: &dyn Tree, beside: &str, module: &str) -> String {
+pub(super) fn module_text(tree: &dyn Tree, beside: &str, module: &str) -> String {
     let mut text = String::new();
     let mut open = vec![module.to_owned()];
     let mut seen = Vec::new();

@@ -4,10 +4,12 @@
 
 pub mod dependencies;
 pub mod django;
+mod environments;
 mod graph;
 pub mod judge;
 mod overrides;
 pub mod resolve;
+mod roles;
 mod settings_file;
 mod steps;
 mod tools;

@@ -1,11 +1,11 @@
 //! From what is written and what is found to what a project means.
 
-use std::collections::BTreeMap;
-
 use super::dependencies::{self, Dependencies};
 use super::django;
+use super::environments;
 use super::graph;
 use super::overrides;
+use super::roles;
 use super::steps::{self, Preset};
 use super::tree::Tree;
 use crate::config::{self, Mistake, Mistakes, Place};
@@ -88,6 +88,13 @@ pub fn resolve(
     }));
     mistakes.extend(applied.mistakes);
     detected.extend(applied.detected);
+    let roles = if file.roles.is_empty() && kind == ProjectKind::Django {
+        roles::detect(tree, &found, &dependencies)
+    } else {
+        roles::written(&file.roles)
+    };
+    detected.extend(roles.detected);
+    let environments = environments::settle(file, &roles.roles, &mut mistakes, &mut findings);
     let stages = graph::settle(&applied.drafts, &applied.silent, &mut mistakes);
     if stages.is_empty() && mistakes.is_empty() {
         mistakes.push(Mistake::new(
@@ -105,7 +112,6 @@ pub fn resolve(
         detected.push("collectstatic: left out, no settings file names a STATIC_ROOT".to_owned());
     }
     let project = Project {
-        roles: BTreeMap::new(),
         name: file
             .project
             .name
@@ -118,7 +124,8 @@ pub fn resolve(
         pipeline: pipeline(file),
         artifact: artifact(file, collects),
         stages,
-        environments: BTreeMap::new(),
+        roles: roles.roles,
+        environments,
     };
     Ok(Resolved { project, findings, detected })
 }

@@ -1,10 +1,11 @@
 //! One line a happening, for people: the journal of a run as it is written.
 
+use super::line;
 use super::style::{Mark, Style};
 use crate::domain::event::{Envelope, Event};
 use crate::domain::finding::Finding;
 use crate::domain::ids::{AttemptKey, RunId, StepId};
-use crate::domain::plan::{Cause, Output, Plan, Verdict};
+use crate::domain::plan::Plan;
 use crate::domain::release::Release;
 use crate::domain::state::{RunEnd, State, StepPhase};
 use crate::domain::time::{Millis, Timestamp};
@@ -80,7 +81,8 @@ impl Printer {
             Event::RunStarted { run } => vec![self.line(at, Mark::Running, &format!("run {run} started"))],
             Event::RunPlanned { plan, findings, .. } => self.planned(at, plan, findings),
             Event::RunUnplannable { run, cause } => {
-                self.cause(at, &format!("run {run} cannot be planned: {}", cause.summary), cause)
+                let headline = format!("run {run} cannot be planned: {}", cause.summary);
+                line::cause(&self.style, at, &headline, cause)
             }
             Event::RunSuperseded { run, by } => {
                 vec![self.line(
@@ -105,15 +107,18 @@ impl Printer {
             Event::StepStarted { key } if started.is_some() => {
                 vec![self.line(at, Mark::Running, &format!("{} is looked after again", key.step))]
             }
-            Event::StepStarted { key } => vec![self.line(at, Mark::Running, &self.started(key))],
+            Event::StepStarted { key } => {
+                let estimate = self.state.estimate(&key.step);
+                vec![self.line(at, Mark::Running, &line::step_started(&key.step, key.attempt, estimate))]
+            }
             Event::StepTimedOut { key } => {
-                let limit = self.timeout(key).map(|limit| format!(" of {limit}")).unwrap_or_default();
-                let text = format!("{} passed its time limit{limit}; it is being stopped", key.step);
+                let text = line::step_timed_out(&key.step, self.timeout(key));
                 vec![self.line(at, Mark::Warn, &text)]
             }
             Event::StepFinished { key, verdict, output } => {
                 let took = started.map(|started| at.since(started));
-                self.step_finished(at, key, verdict, output, took)
+                let accept = self.acknowledge(&key.step);
+                line::step_finished(&self.style, at, &key.step, (verdict, output), took, &accept)
             }
             Event::StepAcknowledged { step, reason, .. } => {
                 let reason = super::style::visible(reason);
@@ -126,80 +131,14 @@ impl Printer {
     }
 
     fn planned(&self, at: Timestamp, plan: &Plan, findings: &[Finding]) -> Vec<String> {
-        let run: Vec<&str> =
-            plan.steps.iter().filter(|step| step.skip.is_none()).map(|step| step.id.as_str()).collect();
-        let steps = if run.len() == 1 { "step" } else { "steps" };
-        let text = format!("plan {} · {} {steps}: {}", plan.digest.short(), run.len(), run.join(", "));
-        let mut lines = vec![self.line(at, Mark::Note, &text)];
-        let skipped = plan.steps.iter().filter_map(|step| Some((step, step.skip.as_ref()?)));
-        for (step, why) in skipped {
-            lines.push(self.line(at, Mark::Skipped, &format!("{} skipped: {why}", step.id)));
-        }
-        lines.extend(findings.iter().flat_map(|finding| self.finding(finding)));
+        let mut lines = line::planned(&self.style, at, plan);
+        lines.extend(findings.iter().flat_map(|finding| line::finding(&self.style, finding)));
         lines
-    }
-
-    fn started(&self, key: &AttemptKey) -> String {
-        match (key.attempt, self.state.estimate(&key.step)) {
-            (0 | 1, Some(estimate)) => format!("{} started · usually {estimate}", key.step),
-            (0 | 1, None) => format!("{} started", key.step),
-            (attempt, _) => format!("{} started · attempt {attempt}", key.step),
-        }
     }
 
     fn timeout(&self, key: &AttemptKey) -> Option<Millis> {
         let run = self.state.runs.get(&self.run)?;
         Some(run.plan.as_ref()?.step(&key.step)?.timeout)
-    }
-
-    fn step_finished(
-        &self,
-        at: Timestamp,
-        key: &AttemptKey,
-        verdict: &Verdict,
-        output: &Output,
-        took: Option<Millis>,
-    ) -> Vec<String> {
-        let step = &key.step;
-        let took = took.map(|took| format!(" {took}")).unwrap_or_default();
-        let facts: String = output.facts.iter().map(|fact| format!(" · {fact}")).collect();
-        let mut lines = match verdict {
-            Verdict::Passed => {
-                let took = if took.is_empty() { took } else { format!(" in{took}") };
-                vec![self.line(at, Mark::Good, &format!("{step} passed{took}{facts}"))]
-            }
-            Verdict::Failed(cause) => {
-                let took = if took.is_empty() { took } else { format!(" after{took}") };
-                self.cause(at, &format!("{step} failed{took} · {}", cause.summary), cause)
-            }
-            Verdict::Inconclusive { reason } => vec![
-                self.line(at, Mark::Warn, &format!("{step} is inconclusive: {reason}{facts}")),
-                self.indented(&format!("to accept that: {}", self.acknowledge(step))),
-            ],
-            Verdict::Cancelled => vec![self.line(at, Mark::Stopped, &format!("{step} cancelled"))],
-        };
-        lines.extend(output.findings.iter().flat_map(|finding| self.finding(finding)));
-        if let (Verdict::Failed(_), Some(kept)) = (verdict, &output.kept) {
-            lines.push(self.indented(&format!("kept for a look: {}", kept.directory)));
-        }
-        lines
-    }
-
-    /// The cause card: what was expected, what was measured, the last lines, the cure.
-    fn cause(&self, at: Timestamp, headline: &str, cause: &Cause) -> Vec<String> {
-        let mut lines = vec![self.line(at, Mark::Bad, headline)];
-        let facts = [("expected", &cause.expected), ("measured", &cause.measured)];
-        for (word, fact) in facts.into_iter().filter(|(_, fact)| !fact.is_empty()) {
-            lines.push(self.indented(&format!("{word}: {fact}")));
-        }
-        let bar = if self.style.ascii { "| " } else { "│ " };
-        for last in &cause.last_lines {
-            lines.push(format!("         {}{}", self.style.dim(bar), super::style::visible(last)));
-        }
-        if !cause.cure.is_empty() {
-            lines.push(self.indented(&format!("what to do: {}", cause.cure)));
-        }
-        lines
     }
 
     fn held(&self, at: Timestamp, run: RunId, waits_for: &[StepId]) -> Vec<String> {
@@ -250,25 +189,12 @@ impl Printer {
         }
     }
 
-    fn finding(&self, finding: &Finding) -> Vec<String> {
-        let glyph = self.style.glyph(Mark::of_severity(finding.severity));
-        let title = super::style::visible(&finding.title);
-        let text = format!("{}: {title} ({})", finding.severity.word(), finding.id);
-        let mut lines = vec![format!("         {glyph} {}", self.style.words(&text))];
-        if !finding.cure.is_empty() {
-            lines.push(format!("           {}", super::style::visible(&self.style.words(&finding.cure))));
-        }
-        lines
-    }
-
     fn line(&self, at: Timestamp, mark: Mark, text: &str) -> String {
-        let text = super::style::visible(text);
-        let clock = self.style.dim(&self.style.clock(at));
-        format!("{clock} {} {}", self.style.glyph(mark), self.style.words(&text))
+        line::line(&self.style, at, mark, text)
     }
 
     fn indented(&self, text: &str) -> String {
-        format!("         {}", super::style::visible(&self.style.words(text)))
+        line::indented(&self.style, text)
     }
 }
 

@@ -1,10 +1,11 @@
-//! Lists: runs, and where a run's steps are.
+//! Lists: runs and deployments, and where their steps are.
 
+use super::deployment::{kind_text, phase_mark};
 use super::plain::release_text;
 use super::style::{Mark, Style, visible};
-use crate::domain::ids::{Owner, RunId};
+use crate::domain::ids::{DeploymentId, Owner, RunId};
 use crate::domain::query::RunSummary;
-use crate::domain::state::{RunPhase, State, StepPhase};
+use crate::domain::state::{Deployment, DeploymentKind, DeploymentPhase, Ending, RunPhase, State, StepPhase};
 use crate::domain::time::Timestamp;
 use crate::text::width::{pad, truncate, width};
 
@@ -32,6 +33,63 @@ pub fn history(style: &Style, runs: &[RunSummary]) -> Vec<String> {
         ]);
     }
     align(style, &rows)
+}
+
+/// Deployments as a table, in the order given. The first line names the columns.
+#[must_use]
+pub fn deployments(style: &Style, deployments: &[(&DeploymentId, &Deployment)]) -> Vec<String> {
+    let header = ["deployment", "environment", "kind", "release", "when", "by", "took", "end", "why"];
+    let mut rows = vec![header.map(str::to_owned)];
+    for (number, one) in deployments {
+        let kind = match one.kind {
+            DeploymentKind::Promotion => "promotion".to_owned(),
+            DeploymentKind::Redeploy => "redeployment".to_owned(),
+            DeploymentKind::Rollback { of, automatic: false } => format!("rollback of {of}"),
+            DeploymentKind::Rollback { of, automatic: true } => format!("automatic rollback of {of}"),
+        };
+        let (_, word) = phase_mark(&one.phase);
+        let why = why(&one.phase);
+        rows.push([
+            number.to_string(),
+            one.environment.to_string(),
+            kind,
+            one.release.to_string(),
+            style.day(one.created),
+            one.by.to_string(),
+            one.ended.map(|ended| ended.since(one.created).to_string()).unwrap_or_default(),
+            word.to_owned(),
+            if why.is_empty() { one.reason.clone() } else { why.to_owned() },
+        ]);
+    }
+    align(style, &rows)
+}
+
+/// Why a deployment is where it is; empty where there is nothing to say.
+fn why(phase: &DeploymentPhase) -> &str {
+    match phase {
+        DeploymentPhase::Held { reason: why }
+        | DeploymentPhase::TakenBack { why, .. }
+        | DeploymentPhase::Observing { failed: Some(why) }
+        | DeploymentPhase::Ended(
+            Ending::LiveUnverified { why } | Ending::RolledBack { why } | Ending::Broken { why },
+        ) => why,
+        _ => "",
+    }
+}
+
+/// A deployment for a program: one row of history.
+#[must_use]
+pub fn deployment_object(number: DeploymentId, deployment: &Deployment) -> serde_json::Value {
+    let ending = match &deployment.phase {
+        DeploymentPhase::Ended(ending) => Some(ending),
+        _ => None,
+    };
+    serde_json::json!({
+        "deployment": number, "environment": deployment.environment, "deployment_kind": deployment.kind,
+        "release": deployment.release, "by": deployment.by, "reason": deployment.reason,
+        "created": deployment.created, "took": deployment.ended.map(|ended| ended.since(deployment.created)),
+        "phase": deployment.phase, "ending": ending, "way_back": deployment.way_back,
+    })
 }
 
 /// Open runs with their steps, and the newest release.
@@ -83,7 +141,36 @@ pub fn run(style: &Style, state: &State, number: RunId, now: Timestamp) -> Vec<S
     if let Some(cause) = &run.cause {
         lines.push(format!("    {}", style.words(&visible(&cause.summary))));
     }
-    let steps = state.steps(Owner::Run(number));
+    lines.extend(steps(style, state, Owner::Run(number), now));
+    lines
+}
+
+/// One deployment with its steps.
+#[must_use]
+pub fn deployment(style: &Style, state: &State, number: DeploymentId, now: Timestamp) -> Vec<String> {
+    let Some(deployment) = state.deployments.get(&number) else { return Vec::new() };
+    let (mark, word) = phase_mark(&deployment.phase);
+    let took = deployment.ended.unwrap_or(now).since(deployment.created);
+    let text = format!(
+        "deployment {number} to {}, {} {}, {word} · by {} · {took}",
+        deployment.environment,
+        kind_text(deployment.kind),
+        deployment.release,
+        deployment.by
+    );
+    let mut lines = vec![format!("{} {}", style.glyph(mark), style.words(&visible(&text)))];
+    let why = why(&deployment.phase);
+    if !why.is_empty() {
+        lines.push(format!("    {}", style.words(&visible(why))));
+    }
+    lines.extend(steps(style, state, Owner::Deployment(number), now));
+    lines
+}
+
+/// Where the steps of a run or a deployment are.
+fn steps(style: &Style, state: &State, owner: Owner, now: Timestamp) -> Vec<String> {
+    let mut lines = Vec::new();
+    let steps = state.steps(owner);
     let widest = steps.iter().map(|(step, _)| width(&step.id.0)).max().unwrap_or(0);
     for (step, at) in steps {
         let (mark, word) = Mark::of_step(at);

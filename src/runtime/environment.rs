@@ -1,7 +1,7 @@
 //! What of a shell's environment may reach the engine, its workers and their steps: an allow-list. A step must not
 //! depend on which shell happened to start the engine, and must not see what that shell was trusted with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that may pass.
 const NAMES: &[&str] = &[
@@ -64,6 +64,22 @@ pub fn of_release(from: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     const TOOLS: &[&str] = &["PIP_", "UV_", "POETRY_", "DOCKER_", "GIT_SSL_", "TOWPATH_", "XDG_"];
     let tool = |name: &str| TOOLS.iter().any(|prefix| name.starts_with(prefix)) || name == "SSH_AUTH_SOCK";
     from.iter().filter(|(name, _)| !tool(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// [`allowed`] without these names: what steps of a pipeline may see where secrets are taken from those variables.
+pub fn allowed_without(
+    names: &BTreeSet<String>,
+    from: impl Iterator<Item = (String, String)>,
+) -> BTreeMap<String, String> {
+    allowed(from.filter(|(name, _)| !names.contains(name)))
+}
+
+/// Exactly these variables, whatever their names sound like: an operator named them as the source of a secret.
+pub fn with_secrets(
+    names: &BTreeSet<String>,
+    from: impl Iterator<Item = (String, String)>,
+) -> BTreeMap<String, String> {
+    from.filter(|(name, _)| names.contains(name)).collect()
 }
 
 fn passes(name: &str) -> bool {
@@ -177,6 +193,18 @@ mod tests {
         for (name, wanted) in cases {
             assert_eq!(passed.contains_key(name), wanted, "{name}");
         }
+    }
+
+    #[test]
+    fn secrets_pass_by_name_alone_and_never_to_steps() {
+        let shell = ["PATH", "UV_INDEX_URL", "HARBOR_SECRET_KEY", "OTHER_SECRET_KEY", "LD_PRELOAD"];
+        let shell = || shell.into_iter().map(|name| (name.to_owned(), format!("value of {name}")));
+        let names = BTreeSet::from(["HARBOR_SECRET_KEY", "UV_INDEX_URL", "NOT_SET"].map(str::to_owned));
+        let secrets = with_secrets(&names, shell());
+        assert_eq!(secrets.keys().collect::<Vec<_>>(), ["HARBOR_SECRET_KEY", "UV_INDEX_URL"]);
+        assert_eq!(secrets["HARBOR_SECRET_KEY"], "value of HARBOR_SECRET_KEY");
+        let steps = allowed_without(&names, shell());
+        assert_eq!(steps.keys().collect::<Vec<_>>(), ["PATH"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | [`replica`] | long-lived processes of a deployment, each looked after by a keeper |
 //! | [`reap`], [`process`] | who is left, and its end |
 //! | `place` | paths in a cause, as a person knows them |
+//! | [`replica`] | long-lived processes of a deployment, each looked after by a keeper |
 //! | [`environment`] | what of a shell's environment may reach a step |
 
 pub mod attempt;

@@ -45,6 +45,16 @@ pub enum Action {
     Acknowledge,
     /// List what was noticed.
     Findings,
+    /// Promote a release to an environment.
+    Promote,
+    /// Go back to an earlier release, or take the deployment under way back.
+    Rollback,
+    /// Go on with a held deployment.
+    GoOn,
+    /// Hold the deployment under way.
+    Hold,
+    /// End a held deployment as it is.
+    Leave,
     /// Search the log.
     Search,
     /// The next hit.
@@ -210,6 +220,32 @@ pub const ACTIONS: &[Entry] = &[
         "Say that an inconclusive check is acceptable, and why.",
         true,
     ),
+    entry(
+        Action::Promote,
+        &[key('p')],
+        BOTH,
+        "promote",
+        "Look at what promoting a release would do, then confirm it.",
+        true,
+    ),
+    entry(
+        Action::Rollback,
+        &[key('R')],
+        BOTH,
+        "roll back",
+        "Go back to the release that was live before, or take the deployment under way back.",
+        true,
+    ),
+    entry(Action::GoOn, &[key('c')], BOTH, "go on", "Go on with the held deployment, and say why.", true),
+    entry(Action::Hold, &[key('H')], BOTH, "hold", "Hold the deployment before its next step.", true),
+    entry(
+        Action::Leave,
+        &[key('L')],
+        BOTH,
+        "leave",
+        "End the held deployment as it is: nothing more is done, its environment is free.",
+        true,
+    ),
     entry(Action::Search, &[key('/')], BOTH, "search", "Search the log as you type.", true),
     entry(Action::NextHit, &[key('n')], LOG, "next", "Go to the next hit.", true),
     entry(Action::PreviousHit, &[key('N')], LOG, "previous", "Go to the hit before.", false),
@@ -365,7 +401,15 @@ pub const fn context(model: &Model) -> Context {
 /// Whether a dialog has a text field, so that letters are text.
 #[must_use]
 pub const fn has_field(dialog: &Dialog) -> bool {
-    matches!(dialog, Dialog::Palette { .. } | Dialog::Picker { .. } | Dialog::Acknowledge { .. })
+    matches!(
+        dialog,
+        Dialog::Palette { .. }
+            | Dialog::Picker { .. }
+            | Dialog::Acknowledge { .. }
+            | Dialog::Promote(_)
+            | Dialog::Rollback(_)
+            | Dialog::Word(_)
+    )
 }
 
 #[cfg(test)]
@@ -413,9 +457,10 @@ mod tests {
                 Action::NextHit | Action::PreviousHit | Action::Follow | Action::Wrap | Action::Times => 1,
                 Action::Copy | Action::Help | Action::Palette | Action::Reconnect | Action::Redraw => 1,
                 Action::Suspend | Action::Quit | Action::Zoom => 1,
+                Action::Promote | Action::Rollback | Action::GoOn | Action::Hold | Action::Leave => 1,
             }
         };
-        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 33);
+        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 38);
         for entry in ACTIONS {
             assert_eq!(ACTIONS.iter().filter(|other| other.action == entry.action).count(), 1);
         }

@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::model::{Focus, Link, Model};
+use super::target::{self, Word};
 use crate::domain::state::{RunPhase, StepPhase};
 
 impl Action {
@@ -68,6 +69,11 @@ impl Action {
                 need(hits.complete || !hits.lines.is_empty(), "it is being searched for")?;
                 need(!hits.lines.is_empty(), "not found")
             }
+            Self::Promote => linked().and_then(|()| target::promotion(model).map(|_| ())),
+            Self::Rollback => linked().and_then(|()| target::rollback(model).map(|_| ())),
+            Self::GoOn => linked().and_then(|()| target::spoken_to(model, Word::Go).map(|_| ())),
+            Self::Hold => linked().and_then(|()| target::spoken_to(model, Word::Hold).map(|_| ())),
+            Self::Leave => linked().and_then(|()| target::spoken_to(model, Word::Leave).map(|_| ())),
             Self::Findings => need(!model.findings().is_empty(), "none"),
             Self::Runs => need(!model.state.runs.is_empty(), "no run yet"),
             Self::OlderRun => {

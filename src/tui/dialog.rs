@@ -3,9 +3,9 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::action::{ACTIONS, Action, Entry};
-use super::fuzzy;
 use super::model::{Dialog, Model, Request};
 use super::update::{perform, show_run};
+use super::{deploying, fuzzy};
 use crate::domain::command::Command;
 use crate::domain::query::{CommitRow, Query};
 
@@ -52,6 +52,9 @@ pub(crate) fn picker<'a>(model: &'a Model, query: &str) -> Vec<&'a CommitRow> {
 }
 
 pub(super) fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request>) {
+    if deploying::key(model, event, requests) {
+        return;
+    }
     let control = event.modifiers.contains(KeyModifiers::CONTROL);
     match event.code {
         KeyCode::Esc => model.dialog = None,
@@ -90,7 +93,7 @@ fn other(model: &mut Model, event: KeyEvent) {
             KeyCode::Char('q' | '?' | 'o' | 'u') => model.dialog = None,
             _ => {}
         },
-        None => {}
+        Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_)) | None => {}
     }
 }
 
@@ -116,7 +119,8 @@ pub(super) fn step(model: &mut Model, by: isize) {
         Some(Dialog::Help { top } | Dialog::Findings { top }) => {
             *top = moved(*top, text.saturating_sub(page) + 1);
         }
-        Some(Dialog::Acknowledge { .. }) | None => {}
+        Some(Dialog::Promote(_) | Dialog::Rollback(_)) => deploying::step(model, by),
+        Some(Dialog::Acknowledge { .. } | Dialog::Word(_)) | None => {}
     }
 }
 
@@ -152,6 +156,8 @@ fn enter(model: &mut Model, requests: &mut Vec<Request>) {
                 requests.push(Request::Send(Command::Acknowledge { run, step, reason }));
             }
         }
+        // Those about deployments have taken it already.
+        Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_)) => {}
         Some(Dialog::Help { .. } | Dialog::Findings { .. }) | None => {}
     }
 }
@@ -167,6 +173,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
             model.commits.at = 0;
         }
         Some(Dialog::Acknowledge { field, .. }) => field.paste(text),
+        Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_)) => deploying::paste(model, text),
         Some(Dialog::Help { .. } | Dialog::Runs { .. } | Dialog::Cancel { .. } | Dialog::Findings { .. })
         | None => {}
     }

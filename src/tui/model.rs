@@ -5,8 +5,11 @@ use jiff::tz::TimeZone;
 use super::field::Field;
 use super::log::LogView;
 pub use super::message::{Asked, Msg, Request};
+use super::promote::PromoteDialog;
+use super::rollback::RollbackDialog;
 use super::theme::{Colours, Theme};
-use crate::domain::ids::{AttemptKey, Owner, RunId, StepId};
+use super::word::WordDialog;
+use crate::domain::ids::{AttemptKey, EnvironmentName, Owner, RunId, StepId};
 use crate::domain::query::CommitRow;
 use crate::domain::state::{Run, RunPhase, State, StepPhase, StepState};
 use crate::domain::time::Timestamp;
@@ -121,6 +124,12 @@ pub enum Dialog {
         /// The first line that is shown.
         top: usize,
     },
+    /// A release to an environment.
+    Promote(Box<PromoteDialog>),
+    /// The way back.
+    Rollback(Box<RollbackDialog>),
+    /// A word to a deployment under way.
+    Word(Box<WordDialog>),
 }
 
 /// Everything the console knows.
@@ -150,6 +159,8 @@ pub struct Model {
     pub chosen_run: Option<RunId>,
     /// The step that a person chose; `None` goes with what happens.
     pub chosen_step: Option<StepId>,
+    /// The environment that is selected where environments are listed; `None` elsewhere.
+    pub chosen_environment: Option<EnvironmentName>,
     /// Which part has the keys.
     pub focus: Focus,
     /// The log that is looked at.
@@ -183,6 +194,7 @@ impl Model {
             heard: now,
             chosen_run: None,
             chosen_step: None,
+            chosen_environment: None,
             focus: Focus::Steps,
             log: LogView { follow: true, ..LogView::default() },
             zoom: false,

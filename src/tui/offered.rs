@@ -3,6 +3,7 @@
 use super::action::{ACTIONS, Action, Context, Key, context};
 use super::layout::WIDE;
 use super::model::{Focus, Link, Model};
+use super::target;
 
 /// One key of the footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +37,21 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
             (Context::Steps, Action::StartCommit) => nothing,
             (Context::Log, Action::Runs | Action::Findings) => false,
             (Context::Log, Action::Acknowledge | Action::Cancel) => false,
+            // Without an environment there is nothing to deploy to, and nothing to say about it.
+            (_, Action::Promote | Action::Rollback) => !target::chain(&model.state).is_empty(),
+            (_, Action::GoOn | Action::Hold | Action::Leave) => target::under_way(model).next().is_some(),
             (_, Action::OpenLog | Action::Findings) => !nothing,
             (_, Action::Cancel | Action::Retry | Action::Shell | Action::Acknowledge) => !nothing,
             _ => true,
         })
         .map(|entry| {
             let name = match entry.action {
-                Action::Up if nothing => "commit",
-                Action::Up if here == Context::Log => "scroll",
-                Action::Quit if model.moves() && model.link == Link::Up => "quit: the run goes on",
-                _ => entry.name,
+                Action::Up if nothing => "commit".to_owned(),
+                Action::Up if here == Context::Log => "scroll".to_owned(),
+                Action::Quit if model.moves() && model.link == Link::Up => "quit: the run goes on".to_owned(),
+                Action::Promote => target::promotion_name(model).unwrap_or_else(|| entry.name.to_owned()),
+                Action::Rollback => target::rollback_name(model).unwrap_or_else(|| entry.name.to_owned()),
+                _ => entry.name.to_owned(),
             };
             let key = match entry.action {
                 Action::Up => "↑↓".to_owned(),
@@ -53,7 +59,7 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
                 _ => entry.keys.first().map(Key::label).unwrap_or_default(),
             };
             let reason = entry.action.availability(model).err();
-            FooterKey { action: entry.action, key, name: name.to_owned(), reason }
+            FooterKey { action: entry.action, key, name, reason }
         })
         .collect()
 }

@@ -1,8 +1,8 @@
 //! What the engine tells: what happened, who is there, what came of what was asked.
 
-use super::dialog;
 use super::model::{Asked, COMMITS, Commits, Dialog, Link, Model, News, Request, Tone};
 use super::update::show_run;
+use super::{deploying, dialog};
 use crate::domain::command::Command;
 use crate::domain::event::Event;
 use crate::domain::ids::RunId;
@@ -20,6 +20,7 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
                 // It may have been asked for while there was no engine to say where it is.
                 model.log.key = None;
             }
+            deploying::reconnected(model, requests);
             if model.run_id().is_none() || model.commits.rows.is_some() {
                 requests.push(Request::Ask(Query::Commits { limit: COMMITS }));
             }
@@ -29,6 +30,7 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
                 return;
             }
             model.state.apply(&envelope);
+            deploying::moved(model, &envelope.event, requests);
             let over = matches!(envelope.event, Event::RunFinished { .. } | Event::RunHeld { .. });
             // What a key led to is old news once the run has come further.
             let further = over || matches!(envelope.event, Event::StepFinished { .. });
@@ -53,6 +55,11 @@ pub(super) fn push(model: &mut Model, pushed: FromEngine, requests: &mut Vec<Req
 
 pub(super) fn answer(model: &mut Model, request: Asked, reply: Reply, requests: &mut Vec<Request>) {
     let trouble = |text: String| Some(News { tone: Tone::Trouble, text });
+    if let Asked::Command(command) = &request
+        && deploying::answered(model, command, &reply, requests)
+    {
+        return;
+    }
     match (request, reply) {
         (Asked::Command(command), Reply::Done { rows }) => {
             let queued = rows.iter().find_map(|row| match &row.event {
@@ -66,7 +73,8 @@ pub(super) fn answer(model: &mut Model, request: Asked, reply: Reply, requests: 
             let over = about(&command)
                 .and_then(|run| model.state.runs.get(&run))
                 .is_some_and(|run| matches!(run.phase, RunPhase::Ended(_)));
-            model.news = (!over).then(|| News { tone: Tone::Done, text: done(&command, queued) });
+            let text = deploying::done(model, &command, &rows).unwrap_or_else(|| done(&command, queued));
+            model.news = (!over).then_some(News { tone: Tone::Done, text });
         }
         (Asked::Command(_), Reply::Refused { refusal }) => {
             let text = if refusal.hint.is_empty() {
@@ -95,6 +103,9 @@ pub(super) fn answer(model: &mut Model, request: Asked, reply: Reply, requests: 
             if let Answer::Resolved { commit } = *answer {
                 requests.push(Request::Send(Command::StartRun { commit, until: None }));
             }
+        }
+        (Asked::Query(query @ (Query::PreviewPromotion { .. } | Query::PreviewRollback { .. })), reply) => {
+            deploying::previewed(model, &query, reply, requests);
         }
         (_, Reply::Failed { message }) => model.news = trouble(message),
         (Asked::Query(_), Reply::Refused { refusal }) => model.news = trouble(refusal.message),

@@ -7,7 +7,8 @@ use super::field::Field;
 use super::layout::{self, Shape};
 use super::log::{Hits, WINDOW};
 use super::model::{COMMITS, Dialog, Focus, Link, Model, Msg, News, Request, Tone};
-use super::{dialog, mouse, told};
+use super::target::Word;
+use super::{dialog, mouse, promote, rollback, told, word};
 use crate::domain::command::Command;
 use crate::domain::ids::RunId;
 use crate::domain::plan::{Step, Work};
@@ -259,6 +260,11 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
             model.news = Some(News { tone: Tone::Done, text });
             requests.push(Request::Copy(lines.join("\n")));
         }
+        Action::Promote => promote::open(model, requests),
+        Action::Rollback => rollback::open(model, requests),
+        Action::GoOn => word::open(model, Word::Go, requests),
+        Action::Hold => word::open(model, Word::Hold, requests),
+        Action::Leave => word::open(model, Word::Leave, requests),
         Action::Help => model.dialog = Some(Dialog::Help { top: 0 }),
         Action::Palette => model.dialog = Some(Dialog::Palette { field: Field::new(), at: 0 }),
         Action::Reconnect => requests.push(Request::Reconnect),

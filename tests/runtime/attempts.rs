@@ -66,9 +66,9 @@ fn engines_that_attend_together_get_one_result() {
     std::fs::write(stage.file("gate"), "").unwrap();
     let (first, second, third) = block_on(async {
         tokio::join!(
-            attend(&stage.dir, program(), &std::collections::BTreeMap::new()),
-            attend(&stage.dir, program(), &std::collections::BTreeMap::new()),
-            attend(&stage.dir, program(), &std::collections::BTreeMap::new())
+            attend(&stage.dir, program(), &crate::stage::NONE),
+            attend(&stage.dir, program(), &crate::stage::NONE),
+            attend(&stage.dir, program(), &crate::stage::NONE)
         )
     });
     let first = first.unwrap();
@@ -83,7 +83,7 @@ fn an_engine_that_dies_disturbs_nothing_and_the_next_one_waits_for_the_same_work
     // The runtime goes with its engine, in the middle of the wait.
     let engine = tokio::runtime::Runtime::new().unwrap();
     let (dir, at) = (stage.dir.clone(), program());
-    engine.spawn(async move { attend(&dir, at, &std::collections::BTreeMap::new()).await });
+    engine.spawn(async move { attend(&dir, at, &crate::stage::NONE).await });
     stage.wait_for("count");
     drop(engine);
     let worker = stage.worker();
@@ -92,7 +92,7 @@ fn an_engine_that_dies_disturbs_nothing_and_the_next_one_waits_for_the_same_work
     // An engine that waits, and dies as well, must not be waited for by its own end.
     let second = tokio::runtime::Runtime::new().unwrap();
     let dir = stage.dir.clone();
-    let waiting = second.spawn(async move { attend(&dir, at, &std::collections::BTreeMap::new()).await });
+    let waiting = second.spawn(async move { attend(&dir, at, &crate::stage::NONE).await });
     second.block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
     assert!(!waiting.is_finished());
     drop(second);
@@ -119,7 +119,7 @@ sleep 1000
     .prepared();
     let engine = tokio::runtime::Runtime::new().unwrap();
     let (dir, at) = (stage.dir.clone(), program());
-    let attended = engine.spawn(async move { attend(&dir, at, &std::collections::BTreeMap::new()).await });
+    let attended = engine.spawn(async move { attend(&dir, at, &crate::stage::NONE).await });
     let left: Vec<i32> =
         ["daemon", "child", "shell"].iter().map(|name| stage.wait_for(name).parse().unwrap()).collect();
     assert!(left.iter().all(|pid| runs(*pid)));
@@ -150,7 +150,7 @@ while :; do sleep 0.02; done
     )
     .prepared();
     let report = block_on(async {
-        let attended = attend(&stage.dir, program(), &std::collections::BTreeMap::new());
+        let attended = attend(&stage.dir, program(), &crate::stage::NONE);
         let stopped = async {
             let (shell, daemon) = (stage.file("shell"), stage.file("daemon"));
             while !shell.exists() || !daemon.exists() {
@@ -185,8 +185,7 @@ fn a_command_that_does_not_listen_is_killed_after_its_grace() {
             }
             stop(&stage.dir).await
         };
-        let (report, stopped) =
-            tokio::join!(attend(&stage.dir, program(), &std::collections::BTreeMap::new()), stopped);
+        let (report, stopped) = tokio::join!(attend(&stage.dir, program(), &crate::stage::NONE), stopped);
         stopped.unwrap();
         report.unwrap()
     });
@@ -205,8 +204,7 @@ fn a_worker_that_cannot_answer_is_killed_with_its_commands() {
             kill(Pid::from_raw(stage.worker()), Signal::SIGSTOP).unwrap();
             stop(&stage.dir).await
         };
-        let (report, stopped) =
-            tokio::join!(attend(&stage.dir, program(), &std::collections::BTreeMap::new()), stopped);
+        let (report, stopped) = tokio::join!(attend(&stage.dir, program(), &crate::stage::NONE), stopped);
         stopped.unwrap();
         report.unwrap()
     });
@@ -247,8 +245,7 @@ fn what_an_engine_stops_for_its_time_limit_leaves_its_last_lines_and_its_directo
             }
             stop(&stage.dir).await
         };
-        let (report, stopped) =
-            tokio::join!(attend(&stage.dir, program(), &std::collections::BTreeMap::new()), stopped);
+        let (report, stopped) = tokio::join!(attend(&stage.dir, program(), &crate::stage::NONE), stopped);
         stopped.unwrap();
         report.unwrap()
     });
@@ -264,7 +261,7 @@ fn a_hang_up_is_nothing_to_a_worker() {
     let stage = Stage::new(COUNTED).prepared();
     let engine = tokio::runtime::Runtime::new().unwrap();
     let (dir, at) = (stage.dir.clone(), program());
-    let attended = engine.spawn(async move { attend(&dir, at, &std::collections::BTreeMap::new()).await });
+    let attended = engine.spawn(async move { attend(&dir, at, &crate::stage::NONE).await });
     stage.wait_for("count");
     kill(Pid::from_raw(stage.worker()), Signal::SIGHUP).unwrap();
     std::fs::write(stage.file("gate"), "").unwrap();
@@ -278,7 +275,7 @@ fn a_specification_that_cannot_be_read_is_said_once() {
     let path = stage.dir.join("spec.json");
     let json = std::fs::read_to_string(&path).unwrap().replacen("\"v\":1", "\"v\":99", 1);
     std::fs::write(&path, json).unwrap();
-    let error = block_on(attend(&stage.dir, program(), &std::collections::BTreeMap::new())).unwrap_err();
+    let error = block_on(attend(&stage.dir, program(), &crate::stage::NONE)).unwrap_err();
     assert!(format!("{error:#}").contains("has version 99"), "{error:#}");
 }
 
@@ -286,10 +283,10 @@ fn a_specification_that_cannot_be_read_is_said_once() {
 fn a_program_that_is_no_worker_is_not_tried_for_ever() {
     let stage = Stage::new("true").prepared();
     let error =
-        block_on(attend(&stage.dir, std::path::Path::new("/bin/false"), &std::collections::BTreeMap::new()))
-            .unwrap_err();
+        block_on(attend(&stage.dir, std::path::Path::new("/bin/false"), &crate::stage::NONE)).unwrap_err();
     assert!(format!("{error:#}").contains("before it had begun"), "{error:#}");
-    let error = block_on(attend(&stage.dir, std::path::Path::new("/no/such/program"))).unwrap_err();
+    let error = block_on(attend(&stage.dir, std::path::Path::new("/no/such/program"), &crate::stage::NONE))
+        .unwrap_err();
     assert!(format!("{error:#}").contains("/no/such/program"), "{error:#}");
 }
 

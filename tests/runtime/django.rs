@@ -46,7 +46,7 @@ fn step(stage: &mut Stage, id: &str, work: Work) -> Output {
     stage.spec.key = AttemptKey { step: id.into(), ..stage.spec.key.clone() };
     stage.dir = stage.base.join("runs/1").join(id).join("1");
     prepare(&stage.dir, &stage.spec).unwrap();
-    let report = block_on(attend(&stage.dir, program(), &std::collections::BTreeMap::new())).unwrap();
+    let report = block_on(attend(&stage.dir, program(), &crate::stage::NONE)).unwrap();
     assert_eq!(report.verdict, Verdict::Passed, "{id}: {:#?}", stage.log());
     stage.spec.inputs.insert(id.into(), report.output.clone());
     report.output

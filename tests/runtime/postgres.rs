@@ -30,7 +30,7 @@ fn serving() -> Serving {
     let stage = Stage::new(TELLS).with_postgres().prepared();
     let engine = tokio::runtime::Runtime::new().unwrap();
     let (dir, at) = (stage.dir.clone(), program());
-    let attended = engine.spawn(async move { attend(&dir, at, &std::collections::BTreeMap::new()).await });
+    let attended = engine.spawn(async move { attend(&dir, at, &crate::stage::NONE).await });
     wait_until("the address", || stage.text("address").ends_with('\n') || attended.is_finished());
     let address = stage.text("address");
     assert!(!address.is_empty(), "{:?}", stage.log());

@@ -99,7 +99,7 @@ impl Stage {
 
     /// Carried out to its end.
     pub(crate) fn carried_out(&self) -> Report {
-        block_on(attempt::attend(&self.dir, program(), &BTreeMap::new())).unwrap()
+        block_on(attempt::attend(&self.dir, program(), &NONE)).unwrap()
     }
 
     /// A file beside everything.
@@ -156,6 +156,9 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 pub(crate) fn runs(pid: i32) -> bool {
     towpath::runtime::process::Identity::of(pid).is_some()
 }
+
+/// No secrets.
+pub(crate) static NONE: BTreeMap<String, String> = BTreeMap::new();
 
 fn repository(base: &Path) -> CommitId {
     let repository = base.join("repository");

@@ -84,7 +84,11 @@ fn plan() -> Plan {
             "candidate",
             "candidate",
             &["ruff", "black", "mypy", "bandit", "pip-audit"],
-            Work::Build(Build { setting: setting(Vec::new()), artifact: ArtifactSettings::default() }),
+            Work::Build(Build {
+                setting: setting(Vec::new()),
+                artifact: ArtifactSettings::default(),
+                roles: BTreeMap::new(),
+            }),
         ),
         step("pytest", "test", &["candidate"], exec("pytest --cov --cov-fail-under=85", candidate)),
         step("check-deploy", "test", &["candidate"], exec("python manage.py check --deploy", candidate)),
@@ -213,7 +217,7 @@ fn earlier(state: &mut State) {
     state.releases.insert(ReleaseNumber(56), release(56, 56, "77e01d2"));
 }
 
-fn release(number: u64, run: u64, hex: &str) -> Release {
+pub(crate) fn release(number: u64, run: u64, hex: &str) -> Release {
     Release {
         number: ReleaseNumber(number),
         commit: CommitId(format!("{hex:0<40}")),
@@ -230,6 +234,7 @@ fn release(number: u64, run: u64, hex: &str) -> Release {
         created: ago(20),
         migrations: Vec::new(),
         findings: Vec::new(),
+        serving: towpath::domain::release::Serving::default(),
     }
 }
 

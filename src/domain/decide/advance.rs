@@ -7,7 +7,7 @@ use crate::domain::event::Event;
 use crate::domain::finding::Finding;
 use crate::domain::ids::{AttemptKey, Owner, ReleaseNumber, RunId, StepId};
 use crate::domain::plan::{Plan, Step, Work};
-use crate::domain::release::{Release, STATIC_FILES, Serving};
+use crate::domain::release::{Release, STAMPS, STATIC_FILES, Serving};
 use crate::domain::state::{Run, RunEnd, RunPhase, State, StepPhase, StepState};
 use crate::domain::time::{Millis, Timestamp};
 
@@ -117,18 +117,19 @@ fn settle(state: &State, number: RunId, run: &Run, at: Timestamp) -> Option<Even
 /// How a release of the run is run: from its commit's configuration, which the build step carries, and from what the
 /// build put out.
 fn serving(run: &Run) -> Serving {
-    let steps = run.plan.iter().flat_map(|plan| &plan.steps);
-    let build = steps.filter_map(|step| match &step.work {
+    let steps = run.plan.iter().flat_map(|plan| &plan.steps).rev();
+    let mut build = steps.filter_map(|step| match &step.work {
         Work::Build(build) => Some((&step.id, build)),
         _ => None,
     });
-    let Some((step, build)) = build.last() else { return Serving::default() };
+    let Some((step, build)) = build.next() else { return Serving::default() };
     let values = run.steps.get(step).map(|state| &state.output.values);
     Serving {
         kind: Some(build.setting.kind),
         settings: build.setting.settings.clone(),
         roles: build.roles.clone(),
         static_files: values.and_then(|values| values.get(STATIC_FILES)).cloned(),
+        stamps: values.and_then(|values| values.get(STAMPS)).cloned(),
     }
 }
 

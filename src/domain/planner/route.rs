@@ -179,17 +179,17 @@ impl<'a> Route<'a> {
     /// Gives the whole new set this share of the traffic, and what has it now the rest.
     fn shift(&mut self, weight: u8) {
         let count = self.routed_count();
-        self.shift_some(&format!("shift {weight}"), weight, count, self.routed.clone());
+        self.shift_some(&format!("shift {weight}"), weight, count, &self.routed.clone());
     }
 
     /// Gives the first `count` of the new set this share of the traffic, and `rest` what is left.
-    fn shift_some(&mut self, id: &str, weight: u8, count: u32, rest: BTreeSet<ReplicaKey>) {
+    fn shift_some(&mut self, id: &str, weight: u8, count: u32, rest: &BTreeSet<ReplicaKey>) {
         if self.routed_count() == 0 {
             return;
         }
         let new = Share { replicas: self.new_set(ROUTED_ROLE, 1, count), weight };
         let mut shares = vec![new];
-        shares.extend(self.rest(100 - weight.min(100), &rest));
+        shares.extend(self.rest(100 - weight.min(100), rest));
         let weight = if rest.is_empty() { 100 } else { weight };
         if let (true, Some(new)) = (rest.is_empty(), shares.first_mut()) {
             new.weight = 100;
@@ -283,7 +283,9 @@ impl<'a> Route<'a> {
     fn let_go(&mut self, going: &BTreeSet<ReplicaKey>, suffix: &str) {
         for set in self.state.grouped(going) {
             let role = set.role.clone();
-            if role == ROUTED_ROLE {
+            // What nobody was ever sent to has nothing in flight.
+            let is_asked = set.of.is_some_and(|of| self.state.had_traffic(of));
+            if role == ROUTED_ROLE && is_asked {
                 self.add(&format!("drain {role}{suffix}"), Work::Drain(set.clone()), DEPLOY_STEP);
             }
             self.add(&format!("stop {role}{suffix}"), Work::Stop(set), DEPLOY_STEP);
@@ -325,7 +327,7 @@ impl<'a> Route<'a> {
                     self.routed.retain(|key| !going.contains(key));
                     let weight = u8::try_from(index.saturating_mul(100) / count).unwrap_or(100);
                     let rest = self.routed.clone();
-                    self.shift_some(&format!("shift {role} {index}"), weight, index, rest);
+                    self.shift_some(&format!("shift {role} {index}"), weight, index, &rest);
                 }
                 self.let_go(&going, &format!(" {index}"));
             }

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::command::CommitFacts;
 use crate::domain::finding::Severity;
 use crate::domain::ids::{Actor, ArtifactId, Owner, ReleaseNumber, Seq};
-use crate::domain::plan::{Exec, Kept, PlanParts, Setting, Step, Work};
+use crate::domain::plan::{Cause, Exec, Kept, Output, PlanParts, Setting, Step, Verdict, Work};
 use crate::domain::project::{Judge, Place, ProjectKind};
 use crate::domain::release::Artifact;
 

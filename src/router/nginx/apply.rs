@@ -23,7 +23,7 @@ pub struct Applied {
 
 /// Said where an nginx cannot keep idle connections over a reload.
 const CLOSES: &str = "This nginx is older than 1.27.4 and has no keepalive_min_timeout: idle keep-alive connections may be \
-     closed under a client at a switch (measured: about 1 request in 1,000 where clients keep connections).";
+     closed under a client at a switch (measured: up to 1 request in 100 around switches under load).";
 
 /// Writes the route's text into the included file, has nginx test it, and has nginx read it. When the test or the
 /// reload fails, the old file is put back. A file that has this text already is left, and nginx is not told,

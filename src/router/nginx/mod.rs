@@ -10,7 +10,7 @@ mod traffic;
 
 pub use apply::{Applied, apply};
 pub use confirm::{Confirmed, Wanted, confirm};
-pub use text::{ClientKeepalive, Names, Options, include_text};
+pub use text::{ClientKeepalive, IDLE_SURVIVES, Names, Options, include_text};
 pub use traffic::{Tail, Traffic};
 
 use crate::domain::ids::DeploymentId;

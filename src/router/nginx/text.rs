@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,6 +13,10 @@ use crate::router::{Member, Route};
 const LONGEST_NAME: usize = 46;
 /// What the variable with the deployment that was asked first ends in.
 const FIRST: &str = "_1st";
+
+/// After a switch, an idle connection of a client lives on for so long, and a request on it still goes to the old set
+/// (measured: answered by it, with `Connection: close`). Who stops the old set sooner breaks that request with a 502.
+pub const IDLE_SURVIVES: Duration = Duration::from_secs(10);
 
 /// What may stand in the file depends on the nginx that reads it, and on what the user's own file already says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

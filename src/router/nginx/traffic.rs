@@ -1,6 +1,7 @@
 //! What nginx's access log says of each deployment: how much it got, how much failed, how long it took.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
@@ -195,10 +196,10 @@ fn of(deployment: DeploymentId, counted: &mut BTreeMap<DeploymentId, Counted>) -
     if counted.len() >= MOST_DEPLOYMENTS && !counted.contains_key(&deployment) {
         return None;
     }
-    if !counted.contains_key(&deployment) {
-        counted.insert(deployment, Counted::new()?);
-    }
-    counted.get_mut(&deployment)
+    Some(match counted.entry(deployment) {
+        Entry::Occupied(occupied) => occupied.into_mut(),
+        Entry::Vacant(vacant) => vacant.insert(Counted::new()?),
+    })
 }
 
 fn millis(seconds: f64) -> Option<u64> {

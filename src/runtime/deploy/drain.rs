@@ -1,25 +1,38 @@
 //! Requests in flight are let end: a replica is drained when no connection to its port is open.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use tokio::time::Instant;
 
 use super::{Deploy, passed};
 use crate::domain::plan::Replicas;
+use crate::domain::project::Router;
+use crate::router::nginx::IDLE_SURVIVES;
 use crate::runtime::replica;
 use crate::runtime::workbench::{Done, Stopped, Workbench};
 
 /// How long it is waited at most: a router may keep idle connections for longer, and they mean nothing. What is
 /// still being answered then has the role's `stop_timeout` to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long after its file was written nginx may have taken the new configuration up.
+const RELOAD: Duration = Duration::from_secs(2);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(50);
 /// `TCP_ESTABLISHED` in `/proc/net/tcp`.
 const ESTABLISHED: &str = "01";
 
 pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Replicas) -> Result<Done> {
+    // nginx keeps idle connections of clients for a while after a switch, and their next request still comes here.
+    let idle = survivors(deploy);
+    if !idle.is_zero() {
+        bench.say(&format!(
+            "Idle connections from before the switch may still bring requests for {:.1}s.",
+            idle.as_secs_f64()
+        ));
+    }
+    let quiet = Instant::now() + idle;
     let began = Instant::now();
     let ports: Vec<u16> =
         deploy.keys(replicas).iter().filter_map(|key| replica::status(&deploy.replica(key)).port).collect();
@@ -31,10 +44,10 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
             let all = connections();
             ports.iter().map(|port| all.get(port).copied().unwrap_or(0)).sum()
         };
-        if open == 0 {
+        if open == 0 && Instant::now() >= quiet {
             return Ok(passed(["no request in flight".to_owned()]));
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > PATIENCE + idle {
             let s = if open == 1 { "" } else { "s" };
             bench.say(&format!(
                 "{open} connection{s} stay open; whatever they carry has the stop's time to end."
@@ -43,6 +56,16 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// For how much longer a client's idle connection from before the last switch may bring a request here.
+fn survivors(deploy: &Deploy) -> Duration {
+    let Router::Nginx(nginx) = &deploy.settings.router else { return Duration::ZERO };
+    // The file is written at every switch, and only then.
+    let written = std::fs::metadata(deploy.home.join(&nginx.include)).and_then(|about| about.modified());
+    let age = written.ok().and_then(|written| SystemTime::now().duration_since(written).ok());
+    let survive = IDLE_SURVIVES + RELOAD;
+    survive.saturating_sub(age.unwrap_or_default())
 }
 
 /// How many connections are established, by the port on this machine that they came to.

@@ -101,7 +101,9 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
 /// Why a replica is not what it should be, where it has ended (again and again, as a rule).
 pub(super) fn ended(key: &ReplicaKey, dir: &Path, status: &Status) -> Option<Cause> {
     let has_ended = match status.state {
-        ReplicaState::Backoff | ReplicaState::Gone | ReplicaState::Stopped | ReplicaState::Stopping => true,
+        ReplicaState::Backoff | ReplicaState::Stopped | ReplicaState::Stopping => true,
+        // Its keeper is about to say how.
+        ReplicaState::Gone => !status.keeper,
         ReplicaState::Up | ReplicaState::Starting | ReplicaState::Waiting => status.restarts > 0,
     };
     if !has_ended {

@@ -53,6 +53,9 @@ pub struct Deploy {
     pub settings: Environment,
     /// How the release is run.
     pub serving: Serving,
+    /// It was live here before: nobody waits for what was found out then.
+    #[serde(default)]
+    pub goes_back: bool,
     /// The release's version, where a tag gives one.
     pub version: Option<String>,
     /// The environment's directory.

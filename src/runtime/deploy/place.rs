@@ -54,7 +54,6 @@ pub fn env(
 ///
 /// # Errors
 /// Which one has no value, and why.
-#[expect(clippy::result_large_err, reason = "once a step, and the cause is what the screen shows")]
 pub async fn secrets(deploy: &Deploy) -> Result<BTreeMap<String, Secret>, Cause> {
     let own = |name: &str| std::env::var(name).ok();
     secret::resolve(&deploy.settings.secrets, &deploy.home, &own).await.map_err(|trouble| Cause {

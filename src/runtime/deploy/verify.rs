@@ -68,7 +68,6 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
 }
 
 /// Through the router: a good answer, of the wanted release.
-#[expect(clippy::result_large_err, reason = "once a step, and the cause is what the screen shows")]
 async fn through(deploy: &Deploy, target: &Target, url: &str) -> Result<Result<String, Cause>> {
     let prober = Prober::new().map_err(anyhow::Error::msg)?;
     let health = &deploy.settings.health;

@@ -12,7 +12,7 @@ use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::ArtifactId;
 use crate::domain::plan::{Build, Cause, Output, Setting, hash_of};
 use crate::domain::project::ProjectKind;
-use crate::domain::release::Artifact;
+use crate::domain::release::{Artifact, STATIC_FILES};
 use crate::preset::judge;
 
 use super::django::{self, Place, Settings};
@@ -28,14 +28,14 @@ use crate::runtime::command::CommandLine;
 use crate::runtime::workbench::{Done, Workbench};
 
 /// Changes when artifacts are built in another way: then the same inputs are other inputs.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Written and synced last; what is without it was never finished.
 const MARKER: &str = "artifact.json";
 
 /// The file that tells which files were touched since they were measured, and the name under which the build puts
 /// its hash out.
-pub const STAMPS: &str = "stamps";
+pub use crate::domain::release::STAMPS;
 
 /// What is known of a finished artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ struct Built {
     artifact: Artifact,
     commit: String,
     interpreter: Interpreter,
+    /// Where the collected static files are, relative to the artifact's directory.
+    static_files: Option<String>,
     facts: Vec<String>,
     findings: Vec<Finding>,
 }
@@ -138,7 +140,8 @@ async fn candidate(bench: &mut Workbench, build: &Build, output: &mut Output) ->
     environment::remove(&directory)?;
     let mut facts = Vec::new();
     let mut findings = Vec::new();
-    make(bench, build, &interpreter, &installed, &directory, &mut facts, &mut findings).await?;
+    let static_files =
+        make(bench, build, &interpreter, &installed, &directory, &mut facts, &mut findings).await?;
     bench.say("Measuring the artifact.");
     let measured = {
         let directory = directory.clone();
@@ -160,7 +163,7 @@ async fn candidate(bench: &mut Workbench, build: &Build, output: &mut Output) ->
         .context("could not write the artifact's manifest")?;
     output.values.insert(STAMPS.to_owned(), write_stamps(&directory, &measured)?);
     let commit = setting.commit.0.clone();
-    let built = Built { format: FORMAT, artifact, commit, interpreter, facts, findings };
+    let built = Built { format: FORMAT, artifact, commit, interpreter, static_files, facts, findings };
     let text = serde_json::to_string_pretty(&built).context("the artifact's marker as JSON")?;
     environment::write_marker(&directory.join(MARKER), &text)?;
     bench.say(&format!("Built {}.", built.artifact.id));
@@ -168,12 +171,13 @@ async fn candidate(bench: &mut Workbench, build: &Build, output: &mut Output) ->
 }
 
 fn finish(built: Built, output: &mut Output) -> Result<(), Halt> {
-    let Built { artifact, facts, findings, .. } = built;
+    let Built { artifact, static_files, facts, findings, .. } = built;
     output.facts.extend(facts);
     output.facts.push(format!("{} files", artifact.files));
     output.facts.push(format!("{} MB", artifact.bytes / 1_000_000));
     output.findings.extend(findings);
     output.values.insert("candidate".to_owned(), artifact.location.clone());
+    output.values.extend(static_files.map(|path| (STATIC_FILES.to_owned(), path)));
     output.artifact = Some(artifact);
     Ok(())
 }
@@ -234,6 +238,7 @@ async fn reusable(
     }
 }
 
+/// Fills the artifact's directory; returns where in it the static files are, where there are any.
 async fn make(
     bench: &mut Workbench,
     build: &Build,
@@ -242,7 +247,7 @@ async fn make(
     directory: &Path,
     facts: &mut Vec<String>,
     findings: &mut Vec<Finding>,
-) -> Result<(), Halt> {
+) -> Result<Option<String>, Halt> {
     let setting = &build.setting;
     let (app, venv) = (directory.join("app"), directory.join("venv"));
     fs::create_dir_all(&app).with_context(|| format!("could not make {}", app.display()))?;
@@ -273,16 +278,28 @@ async fn make(
             .context("could not write towpath_app.pth")?;
     }
 
+    let mut static_files = None;
     if setting.kind == ProjectKind::Django {
         let place =
             Place { python: environment::python(&venv), cwd: app.clone(), env: build_env(bench, build) };
         if build.artifact.collectstatic {
-            collect_static(bench, &place, &app, facts, findings).await?;
+            let root = collect_static(bench, &place, &app, facts, findings).await?;
+            static_files = root.map(|root| relative(&root, directory)).transpose()?;
         } else {
             facts.push("collectstatic is off".to_owned());
         }
     }
-    compile(bench, &venv, &app, findings).await
+    compile(bench, &venv, &app, findings).await?;
+    Ok(static_files)
+}
+
+/// A path inside the artifact, as it is said outside of this machine.
+fn relative(path: &Path, directory: &Path) -> anyhow::Result<String> {
+    let inner = path
+        .strip_prefix(normal(directory))
+        .with_context(|| format!("{} is not in {}", path.display(), directory.display()))?;
+    let text = inner.to_str().with_context(|| format!("{} is not UTF-8", inner.display()))?;
+    Ok(text.to_owned())
 }
 
 /// Every step in such a candidate would fail, each with other words.
@@ -318,18 +335,20 @@ fn build_env(bench: &Workbench, build: &Build) -> BTreeMap<String, String> {
     env
 }
 
+/// Collects the static files; returns where, where that is inside the project.
 async fn collect_static(
     bench: &mut Workbench,
     place: &Place,
     app: &Path,
     facts: &mut Vec<String>,
     findings: &mut Vec<Finding>,
-) -> Result<(), Halt> {
+) -> Result<Option<PathBuf>, Halt> {
     let before = files(app)?;
     let settings = place.settings(bench).await?;
     let Some(root) = static_root(&settings) else {
         facts.push("no STATIC_ROOT".to_owned());
-        return strays(bench, app, &before, None, findings);
+        strays(bench, app, &before, None, findings)?;
+        return Ok(None);
     };
     let cwd =
         django::manage_py(app).and_then(|path| path.parent().map(Path::to_owned)).unwrap_or(app.to_owned());
@@ -346,7 +365,8 @@ async fn collect_static(
                 .to_owned(),
         });
         facts.push("static files outside".to_owned());
-        return strays(bench, app, &before, None, findings);
+        strays(bench, app, &before, None, findings)?;
+        return Ok(None);
     }
     let ended = bench.run(place.manage(&["collectstatic", "--noinput", "--verbosity", "1"])).await?;
     if !ended.success() {
@@ -361,7 +381,9 @@ async fn collect_static(
     }
     let collected = files(&root)?.len();
     facts.push(format!("collectstatic {collected} files"));
-    strays(bench, app, &before, Some(&root), findings)
+    strays(bench, app, &before, Some(&root), findings)?;
+    // Nothing collected leaves no directory behind.
+    Ok(root.is_dir().then_some(root))
 }
 
 fn static_root(settings: &Settings) -> Option<PathBuf> {

@@ -10,9 +10,9 @@ use super::spec::Spec;
 use crate::runtime::process::{Identity, Process, below};
 
 /// Every process of a replica carries this variable; its value is the replica's directory.
-pub const VARIABLE: &str = "TOWPATH_REPLICA_DIR";
+pub(super) const VARIABLE: &str = "TOWPATH_REPLICA_DIR";
 /// The replica's name, for whoever looks at a process.
-pub const NAME_VARIABLE: &str = "TOWPATH_REPLICA";
+pub(super) const NAME_VARIABLE: &str = "TOWPATH_REPLICA";
 
 /// How a replica's processes are told from others: by the mark in their environment, as members of the main
 /// process's group (a program that changes its title, as gunicorn's workers can, overwrites its environment), and by

@@ -30,7 +30,8 @@ fn is_simple(command: &str) -> bool {
         match sign {
             '\\' => drop(signs.next()),
             '\'' => {
-                if !signs.any(|sign| sign == '\'') {
+                let is_closed = signs.any(|sign| sign == '\'');
+                if !is_closed {
                     return false;
                 }
             }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ending::Stopped;
 use super::files::{Files, read, replace};
+use crate::runtime::process::Identity;
 use super::spec::VERSION;
 use crate::domain::health::ReplicaState;
 use crate::domain::time::Timestamp;
@@ -82,7 +83,7 @@ pub fn status(dir: &Path) -> Status {
     // In this order: a process that is started in between is seen with the older word about it, not the other way.
     let written = Written::read(&files);
     let recorded = files.recorded();
-    let process = recorded.and_then(|recorded| recorded.process).filter(|process| process.lives());
+    let process = recorded.and_then(|recorded| recorded.process).filter(Identity::lives);
     let state = truth(written.as_ref().map(|written| written.state), keeper, process.is_some(), &files);
     let written = written.unwrap_or_else(|| Written::new(state, Timestamp(0)));
     Status {

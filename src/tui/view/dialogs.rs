@@ -6,9 +6,9 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Clear, Widget as _};
 
-use super::{Words, fold, panel, put, steps};
+use super::{Words, confirm, fold, panel, promote, put, rollback, run_words, steps, word};
 use crate::domain::query::CommitRow;
-use crate::domain::state::{RunPhase, StepPhase};
+use crate::domain::state::RunPhase;
 use crate::tui::action::{ACTIONS, Action, Key};
 use crate::tui::dialog::{palette, picker};
 use crate::tui::field::Field;
@@ -31,22 +31,37 @@ pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
         Some(Dialog::Palette { field, at }) => draw_palette(model, field, *at, area, buffer),
         Some(Dialog::Picker { field }) => draw_picker(model, field, area, buffer),
         Some(Dialog::Runs { at }) => draw_runs(model, *at, area, buffer),
-        Some(Dialog::Cancel { run, now }) => draw_cancel(model, *run, *now, area, buffer),
+        Some(Dialog::Cancel { run, now }) => run_words::cancel(model, *run, *now, area, buffer),
         Some(Dialog::Acknowledge { run, step, field }) => {
-            draw_acknowledge(model, *run, step.as_str(), field, area, buffer);
+            run_words::acknowledge(model, *run, step.as_str(), field, area, buffer);
         }
         Some(Dialog::Findings { top }) => draw_findings(model, *top, area, buffer),
+        Some(Dialog::Promote(dialog)) => promote::draw(model, dialog, area, buffer),
+        Some(Dialog::Rollback(dialog)) => rollback::draw(model, dialog, area, buffer),
+        Some(Dialog::Word(dialog)) => word::draw(model, dialog, area, buffer),
     }
 }
 
+/// How far what is to be read before a person's word can be scrolled.
+pub(crate) fn last_top(model: &Model) -> usize {
+    let area = Rect::new(0, 0, model.size.0, model.size.1);
+    let sheet = match &model.dialog {
+        Some(Dialog::Promote(dialog)) => Some(promote::sheet(model, dialog, area.width)),
+        Some(Dialog::Rollback(dialog)) => Some(rollback::sheet(model, dialog, area.width)),
+        Some(Dialog::Word(dialog)) => word::sheet(model, dialog, area.width),
+        _ => None,
+    };
+    sheet.map_or(0, |sheet| confirm::last_top(model, &sheet, area))
+}
+
 /// A box in the middle, what is below it wiped.
-fn place(area: Rect, columns: u16, lines: u16) -> Rect {
+pub(super) fn place(area: Rect, columns: u16, lines: u16) -> Rect {
     let width = columns.min(area.width);
     let height = lines.min(area.height);
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }
 
-fn open(model: &Model, spot: Rect, title: &str, hint: &str, buffer: &mut Buffer) -> Rect {
+pub(super) fn open(model: &Model, spot: Rect, title: &str, hint: &str, buffer: &mut Buffer) -> Rect {
     // Half of a wide sign that stuck out from under the box would tear the line: blanks on both sides.
     let wider = Rect { x: spot.x.saturating_sub(1), width: spot.width.saturating_add(2), ..spot };
     Clear.render(wider.intersection(*buffer.area()), buffer);
@@ -188,7 +203,7 @@ fn draw_palette(model: &Model, field: &Field, at: usize, area: Rect, buffer: &mu
 }
 
 /// A prompt with its field on the first line. Returns what is left below it.
-fn prompt(model: &Model, sign: &str, field: &Field, inside: Rect, buffer: &mut Buffer) -> Rect {
+pub(super) fn prompt(model: &Model, sign: &str, field: &Field, inside: Rect, buffer: &mut Buffer) -> Rect {
     let mut words = Words::new(&model.theme);
     words.add(Role::Accent, sign);
     let words_before = words.columns();
@@ -201,7 +216,7 @@ fn prompt(model: &Model, sign: &str, field: &Field, inside: Rect, buffer: &mut B
     Rect { y: inside.y.saturating_add(2), height: inside.height.saturating_sub(2), ..inside }
 }
 
-fn mark_chosen(model: &Model, list: Rect, line: u16, chosen: bool, buffer: &mut Buffer) {
+pub(super) fn mark_chosen(model: &Model, list: Rect, line: u16, chosen: bool, buffer: &mut Buffer) {
     if chosen && list.x > 0 {
         buffer.set_string(
             list.x - 1,
@@ -269,75 +284,6 @@ fn draw_runs(model: &Model, at: usize, area: Rect, buffer: &mut Buffer) {
         put(buffer, inside, line, &words.line());
         mark_chosen(model, inside, line, index == at, buffer);
     }
-}
-
-fn draw_cancel(model: &Model, run: crate::domain::ids::RunId, now: bool, area: Rect, buffer: &mut Buffer) {
-    let running: Vec<&str> =
-        model.steps().into_iter().filter(|(_, at)| at.is_open()).map(|(step, _)| step.id.as_str()).collect();
-    let running = if running.is_empty() { "nothing runs".to_owned() } else { running.join(", ") };
-    let spot = place(area, 68, if area.width < 68 { 8 } else { 7 });
-    let inside = open(model, spot, &format!("Cancel run {run}"), "↑↓ choose · ⏎ do · esc leave it", buffer);
-    let choices = [
-        (false, "between steps", format!("what runs may end: {running}")),
-        (true, "now", format!("what runs is stopped: {running}")),
-    ];
-    for (line, (choice, name, text)) in (1_u16..).zip(choices) {
-        let chosen = choice == now;
-        let mut words = Words::new(&model.theme);
-        words.add(
-            if chosen { Role::Accent } else { Role::Dim },
-            model.theme.pick(if chosen { "●" } else { "○" }, if chosen { "(*)" } else { "( )" }),
-        );
-        words.add(Role::Text, " ").add(if chosen { Role::Strong } else { Role::Text }, name).to(20);
-        words.cut(Role::Dim, &text, usize::from(inside.width).saturating_sub(20));
-        put(buffer, inside, line, &words.line());
-        mark_chosen(model, inside, line, chosen && line < inside.height, buffer);
-    }
-    let text = "A pipeline changes nothing outside. A retry goes on from there.";
-    for (line, piece) in (4..).zip(fold(text, usize::from(inside.width))) {
-        put(buffer, inside, line, &Line::styled(piece, model.theme.style(Role::Dim)));
-    }
-}
-
-fn draw_acknowledge(
-    model: &Model,
-    run: crate::domain::ids::RunId,
-    step: &str,
-    field: &Field,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
-    let spot = place(area, 70, 10);
-    let empty = field.text().trim().is_empty();
-    let hint = if empty { "⏎ needs a reason · esc leave it" } else { "⏎ acknowledge · esc leave it" };
-    let inside = open(model, spot, &format!("Acknowledge {step} of run {run}"), hint, buffer);
-    let reason = model
-        .state
-        .steps(crate::domain::ids::Owner::Run(run))
-        .into_iter()
-        .find(|(known, _)| known.id.as_str() == step)
-        .map(|(_, at)| match &at.phase {
-            StepPhase::Inconclusive { reason } => reason.clone(),
-            // Somebody else was faster, or tried it again.
-            _ => "It is no longer inconclusive.".to_owned(),
-        });
-    let theme = &model.theme;
-    let mut line = 0;
-    for piece in fold(&theme.words(&reason.unwrap_or_default()), usize::from(inside.width)).iter().take(3) {
-        let mut words = Words::new(theme);
-        words.add(Role::Warn, piece);
-        put(buffer, inside, line, &words.line());
-        line += 1;
-    }
-    let mut words = Words::new(theme);
-    words.add(Role::Dim, "Why is that acceptable? The journal keeps your words.");
-    put(buffer, inside, line + 1, &words.line());
-    let below = Rect {
-        y: inside.y.saturating_add(line + 2),
-        height: inside.height.saturating_sub(line + 2),
-        ..inside
-    };
-    prompt(model, "why", field, Rect { width: below.width, ..below }, buffer);
 }
 
 #[cfg(test)]

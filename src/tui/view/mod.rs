@@ -3,13 +3,19 @@
 pub(crate) mod bar;
 pub(crate) mod card;
 pub(crate) mod commits;
+pub(crate) mod confirm;
 pub(crate) mod dialogs;
 pub(crate) mod foot;
 pub(crate) mod footer;
 pub(crate) mod header;
 pub(crate) mod log;
+pub(crate) mod plan;
+pub(crate) mod promote;
+pub(crate) mod rollback;
+pub(crate) mod run_words;
 pub(crate) mod small;
 pub(crate) mod steps;
+pub(crate) mod word;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;

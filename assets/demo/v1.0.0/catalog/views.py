@@ -9,9 +9,9 @@ from django.views.decorators.http import require_safe
 
 from catalog.models import Category, Product
 
-NEWEST = 12
-SPOTLIGHT = 6
-PER_PAGE = 24
+NEWEST = 8
+SPOTLIGHT = 4
+PER_PAGE = 12
 
 _random = random.SystemRandom()
 

@@ -4,6 +4,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from catalog.models import Product
+from catalog.views import PER_PAGE
 
 
 def test_the_home_page_shows_the_newest_products_and_a_spotlight(client, assam):
@@ -35,10 +36,10 @@ def test_a_shelf_that_is_not_there_is_not_found(client):
 def test_a_shelf_has_pages(client, tea):
     Product.objects.bulk_create(
         Product(category=tea, sku=f"P{n}", name=f"Tea {n:02}", slug=f"tea-{n}", price=1)
-        for n in range(30)
+        for n in range(PER_PAGE + 6)
     )
     first, second = client.get("/shelves/tea/"), client.get("/shelves/tea/?page=2")
-    assert len(first.context["page"]) == 24
+    assert len(first.context["page"]) == PER_PAGE
     assert len(second.context["page"]) == 6
     assert "page 2 of 2" in second.content.decode()
 

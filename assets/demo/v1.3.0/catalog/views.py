@@ -11,10 +11,10 @@ from django.views.decorators.http import require_safe
 from catalog.models import Category, Product
 from catalog.search import fold
 
-NEWEST = 12
-SPOTLIGHT = 6
-PER_PAGE = 24
-FOUND_AT_MOST = 48
+NEWEST = 8
+SPOTLIGHT = 4
+PER_PAGE = 12
+FOUND_AT_MOST = 24
 
 _random = random.SystemRandom()
 
