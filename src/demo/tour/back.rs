@@ -57,7 +57,7 @@ pub(super) async fn station(walk: &mut Walk<'_>) -> Result<Value, Failure> {
     walk.passed(again, "shift 100").await?;
     walk.begun(again, "bake").await?;
     let reason = "the demo's tour".to_owned();
-    walk.teller.say(&format!("  $ towpath back {again}    in its bake, while the old replicas are warm"))?;
+    walk.teller.say("  $ towpath back production    in the bake, while the old replicas are warm")?;
     load.mark("warm");
     let command = Command::Back { deployment: again, confirm: "production".to_owned(), reason };
     let taken = created(&session::request(&walk.client, command).await?)?;

@@ -222,7 +222,8 @@ impl<'a> Walk<'a> {
             return Err(Failure::unexpected("what a promotion would do"));
         };
         self.teller.say(&format!(
-            "  $ towpath promote {release} {environment}    plan {}, {} steps",
+            "  $ towpath promote {environment} --release {} --plan {}    {} steps",
+            release.0,
             preview.plan.digest.short(),
             preview.plan.steps.len()
         ))?;
