@@ -18,10 +18,12 @@
 //! | [`wire`] | JSON lines between viewer and engine | `domain`, `store::layout` |
 //! | [`engine`] | one loop: decide, write, act | all above |
 //! | [`tui`], [`print`](mod@print) | what people and programs read | `domain`, `text`, `wire`, `store::segment` |
+//! | [`demo`] | a shop with a history and all that it needs; the tour | all, `cli`'s connection and output too |
 //! | [`cli`] | one file a subcommand | all |
 
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod engine;
 pub mod git;

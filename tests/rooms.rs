@@ -32,6 +32,13 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
             ],
         ),
         ("tui", vec!["domain", "text", "wire", "store::segment"]),
+        (
+            "demo",
+            vec![
+                "domain", "text", "config", "preset", "git", "secret", "store", "runtime", "probe", "router",
+                "wire", "engine", "print", "cli",
+            ],
+        ),
         ("print", vec!["domain", "text", "wire", "store::segment"]),
     ])
 }

@@ -234,6 +234,19 @@ pub(super) enum Verb {
         /// A directory that does not exist yet, or is empty
         directory: PathBuf,
     },
+    /// Lay out a small shop with a history and all that it needs, and open the console on it
+    #[command(after_help = EXIT_CODES)]
+    Demo {
+        /// Where; a demo that is there goes on [default: a directory of Towpath's own]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Walk the story by itself, measure, and say whether everything did what it should
+        #[arg(long, conflicts_with = "clean")]
+        tour: bool,
+        /// Stop and remove all that the demo started
+        #[arg(long)]
+        clean: bool,
+    },
     /// One attempt's worker; started by the engine
     #[command(hide = true)]
     StepWorker {
