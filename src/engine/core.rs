@@ -319,7 +319,9 @@ impl Engine {
         }
         self.reconcile();
         self.give_back_leases(&events);
-        if events.iter().any(|event| matches!(event, Event::RunFinished { .. })) {
+        let is_over =
+            |event: &Event| matches!(event, Event::RunFinished { .. } | Event::DeploymentFinished { .. });
+        if events.iter().any(is_over) {
             self.sweep();
         }
         Ok(rows)

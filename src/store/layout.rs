@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::ids::{AttemptKey, EnvironmentName, Owner, ReplicaKey, RunId};
+use crate::domain::ids::{AttemptKey, DeploymentId, EnvironmentName, Owner, ReplicaKey, RunId};
 use crate::domain::plan::hash_of;
 
 /// Overrides the state directory's parent; for tests and for two installations beside each other.
@@ -112,9 +112,14 @@ impl Layout {
     pub fn attempt(&self, key: &AttemptKey) -> PathBuf {
         let owner = match key.owner {
             Owner::Run(run) => self.run(run),
-            Owner::Deployment(deployment) => self.state.join("deployments").join(deployment.0.to_string()),
+            Owner::Deployment(deployment) => self.deployment(deployment),
         };
         owner.join(&key.step.0).join(key.attempt.to_string())
+    }
+    /// Everything that a deployment's steps left.
+    #[must_use]
+    pub fn deployment(&self, deployment: DeploymentId) -> PathBuf {
+        self.state.join("deployments").join(deployment.0.to_string())
     }
     /// Everything of one environment: its replicas, its lease, what its router was told.
     #[must_use]

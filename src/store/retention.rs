@@ -3,7 +3,7 @@
 //! [`plan`] decides, from the state and from what lies there; [`sweep`] deletes exactly that. Run it in a moment
 //! when no run begins: an artifact that is about to be found again must not go under its finder's feet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::StoreError;
 use super::layout::Layout;
-use crate::domain::ids::{ReleaseNumber, RunId};
+use crate::domain::ids::{DeploymentId, ReleaseNumber, ReplicaKey, RunId};
 use crate::domain::release::Artifact;
 use crate::domain::state::{Deployment, DeploymentKind, DeploymentPhase, Ending, Run, RunPhase, State};
 
@@ -23,6 +23,8 @@ pub const RUNS_WITH_DIRECTORIES: usize = 5;
 pub const RELEASES_WITH_ARTIFACTS: usize = 20;
 /// Releases that were live in an environment and can be gone back to, whose artifacts are kept.
 pub const TARGETS_WITH_ARTIFACTS: usize = 5;
+/// Deployments whose steps' and replicas' logs are kept, of all environments together.
+pub const DEPLOYMENTS_WITH_LOGS: usize = 100;
 /// The directory of an attempt that stays longer than the others.
 const LOG: &str = "log";
 /// What a directory that is being deleted is called first.
@@ -35,6 +37,8 @@ pub struct Present {
     pub runs: BTreeSet<RunId>,
     /// Names in the artifacts' directory.
     pub artifacts: BTreeSet<String>,
+    /// Deployments' directories.
+    pub deployments: BTreeSet<DeploymentId>,
 }
 
 /// What may go.
@@ -46,6 +50,8 @@ pub struct Sweep {
     pub directories: BTreeSet<RunId>,
     /// Names in the artifacts' directory.
     pub artifacts: BTreeSet<String>,
+    /// Deployments of which nothing is kept: what their steps left, and every replica that they started.
+    pub deployments: BTreeMap<DeploymentId, BTreeSet<ReplicaKey>>,
 }
 
 /// Decides what may go. What is under way, live, a way back or a rollback target never does.
@@ -60,7 +66,29 @@ pub fn plan(state: &State, present: &Present) -> Sweep {
     let known = present.runs.iter().filter(|run| state.runs.contains_key(run) && !is_open(run));
     let (gone, kept): (BTreeSet<RunId>, BTreeSet<RunId>) = known.partition(|run| !with_logs.contains(run));
     let directories = kept.into_iter().filter(|run| !with_directories.contains(run)).collect();
-    Sweep { runs: gone, directories, artifacts: artifacts(state, present, &with_directories) }
+    Sweep {
+        runs: gone,
+        directories,
+        artifacts: artifacts(state, present, &with_directories),
+        deployments: deployments(state, present),
+    }
+}
+
+/// Old deployments that are over, and of which nothing runs.
+fn deployments(state: &State, present: &Present) -> BTreeMap<DeploymentId, BTreeSet<ReplicaKey>> {
+    let newest: BTreeSet<DeploymentId> =
+        state.deployments.keys().rev().take(DEPLOYMENTS_WITH_LOGS).copied().collect();
+    let mut old = BTreeMap::new();
+    for number in present.deployments.difference(&newest) {
+        let Some(deployment) = state.deployments.get(number) else { continue };
+        let mut running = state.running(&deployment.environment).into_iter();
+        if deployment.is_open() || running.any(|key| key.deployment == *number) {
+            continue;
+        }
+        let own = state.set_of(*number).into_iter().filter(|key| key.deployment == *number);
+        old.insert(*number, own.collect());
+    }
+    old
 }
 
 fn artifacts(state: &State, present: &Present, with_directories: &BTreeSet<RunId>) -> BTreeSet<String> {
@@ -102,6 +130,12 @@ fn releases(state: &State) -> BTreeSet<ReleaseNumber> {
     for deployment in state.deployments.values() {
         if !matches!(deployment.phase, DeploymentPhase::Ended(_)) {
             keep(deployment);
+        }
+    }
+    // What runs needs its files, whatever was decided about it.
+    for deployment in state.deployments.values() {
+        for key in state.running(&deployment.environment) {
+            state.deployments.get(&key.deployment).into_iter().for_each(&mut keep);
         }
     }
     for observation in state.observed.values() {
@@ -148,7 +182,9 @@ fn releases(state: &State) -> BTreeSet<ReleaseNumber> {
 /// What the system says.
 pub fn present(layout: &Layout) -> Result<Present, StoreError> {
     let runs = names(&layout.state.join("runs"))?;
+    let deployments = names(&layout.state.join("deployments"))?;
     Ok(Present {
+        deployments: deployments.iter().filter_map(|name| name.parse().ok()).collect(),
         runs: runs.iter().filter_map(|name| name.parse().ok()).collect(),
         artifacts: names(&layout.artifacts())?,
     })
@@ -179,6 +215,12 @@ pub fn sweep(layout: &Layout, sweep: &Sweep) -> Result<(), StoreError> {
     }
     for run in &sweep.runs {
         note(delete(&layout.run(*run)));
+    }
+    for (deployment, replicas) in &sweep.deployments {
+        for replica in replicas {
+            note(delete(&layout.replica(replica)));
+        }
+        note(delete(&layout.deployment(*deployment)));
     }
     for run in &sweep.directories {
         note(delete_directories(&layout.run(*run)));

@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::command::CommitFacts;
-use crate::domain::ids::{Actor, ArtifactId, CommitId, DeploymentId, EnvironmentName, StepId};
-use crate::domain::plan::{Output, Plan, PlanParts};
+use crate::domain::ids::{Actor, ArtifactId, CommitId, EnvironmentName, StepId};
+use crate::domain::plan::{Output, Plan, PlanParts, Replicas, Step, Target, Work};
 use crate::domain::release::Release;
 use crate::domain::state::{Live, Observation, RollbackVerdict, RunEnd, StepState, WayBack};
 use crate::domain::time::Timestamp;
@@ -228,6 +228,7 @@ fn what_was_decided_is_deleted_and_nothing_else() {
         runs: [RunId(1)].into(),
         directories: [RunId(2)].into(),
         artifacts: [".doomed-older".to_owned(), "old".to_owned()].into(),
+        deployments: BTreeMap::new(),
     };
     sweep(&layout, &decided).unwrap();
     let state = root.join("state");
@@ -245,4 +246,40 @@ fn what_was_decided_is_deleted_and_nothing_else() {
         assert!(state.join(stays).exists(), "{stays}");
     }
     assert!(outside.join("precious").exists(), "links are not followed");
+}
+
+#[test]
+fn old_deployments_go_with_their_replicas_unless_something_of_them_runs() {
+    let mut state = State::default();
+    let (number, release) = release(1);
+    state.releases.insert(number, release.clone());
+    let started = |of: u64, begun: bool| {
+        let mut started =
+            deployment(1, DeploymentKind::Promotion, DeploymentPhase::Ended(Ending::Live), None);
+        let environment = started.environment.clone();
+        let target = Target { environment, release: number, artifact: release.artifact.clone() };
+        let work = Work::Start(Replicas { target, role: format!("web{of}"), first: 1, count: 1, of: None });
+        let step = Step {
+            id: "start".into(),
+            group: String::new(),
+            needs: Vec::new(),
+            work,
+            timeout: crate::domain::time::Millis(1),
+            retries: 0,
+            skip: None,
+        };
+        started.plan = Plan::new(PlanParts::default(), vec![step]);
+        let state = StepState { attempt: u32::from(begun), ..StepState::default() };
+        started.steps = [("start".into(), state)].into();
+        started
+    };
+    let all = u64::try_from(DEPLOYMENTS_WITH_LOGS).unwrap() + 2;
+    for of in 1..=all {
+        // The second one's replica was started and never stopped.
+        state.deployments.insert(DeploymentId(of), started(of, of == 2));
+    }
+    let present = Present { deployments: (1..=all + 1).map(DeploymentId).collect(), ..Present::default() };
+    let going = plan(&state, &present).deployments;
+    assert_eq!(going.keys().map(|id| id.0).collect::<Vec<_>>(), [1]);
+    assert_eq!(going[&DeploymentId(1)].iter().map(ToString::to_string).collect::<Vec<_>>(), ["web1-1 of #1"]);
 }
