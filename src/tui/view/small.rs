@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::environments::{rollback_hint, short, shown_name, verdict_role, verdict_word};
+use super::brief::{rollback_hint, short, shown_name, verdict_role, verdict_word};
 use super::{Words, deployment, fold, footer, put, steps};
 use crate::tui::layout::{SMALLEST, first_shown};
 use crate::tui::model::{Focus, Model, Screen};
