@@ -46,6 +46,11 @@ pub(crate) fn arrange(model: &Model, body: Rect) -> Arranged {
         parts.panels = beside(model, top);
         let (replicas, rest) = split(rest, replica_lines(model).clamp(1, 8).saturating_add(3));
         parts.replicas = replicas;
+        if model.deployment().is_none() {
+            // It is said once.
+            parts.right = rest;
+            return parts;
+        }
         let (left, right) = cut(rest, rest.width / 2);
         parts.right = right;
         (parts.steps, parts.history) = split_below(left, history_height(model, left.height));

@@ -33,13 +33,13 @@ pub(crate) fn summary(model: &Model, key: &AttemptKey, step: &Step, columns: usi
         words.cut(Role::Dim, "no numbers of it yet", columns.saturating_sub(2));
         return vec![words.line()];
     };
-    let share = |traffic: &Option<Traffic>| {
-        traffic.as_ref().map_or_else(
-            || "no traffic measured".to_owned(),
-            |one| {
-                format!("{} of {} failed, {}", one.failed, one.requests, per_cent(one.failed, one.requests))
-            },
-        )
+    let share = |name: &str, traffic: &Option<Traffic>| match traffic {
+        None => format!("{name} not measured"),
+        // A share of nothing would look like a good one.
+        Some(one) if one.requests == 0 => format!("{name} no request"),
+        Some(one) => {
+            format!("{name} {} of {}, {}", one.failed, one.requests, per_cent(one.failed, one.requests))
+        }
     };
     words.add(Role::Accent, &left(model, report, step));
     let failed = report.failed_checks > 0;
@@ -53,7 +53,7 @@ pub(crate) fn summary(model: &Model, key: &AttemptKey, step: &Step, columns: usi
     lines.push(words.line());
     let mut words = Words::new(&model.theme);
     words.add(Role::Text, "  ");
-    let text = format!("new: {} · old: {}", share(&report.new), share(&report.old));
+    let text = format!("failed: {} · {}", share("new", &report.new), share("old", &report.old));
     words.cut(Role::Text, &text, columns.saturating_sub(2));
     lines.push(words.line());
     if !report.trouble.is_empty() {
@@ -132,7 +132,7 @@ pub(crate) fn table(model: &Model, key: &AttemptKey, step: &Step) -> Vec<Line<'s
         let texts = [
             one.requests.to_string(),
             one.failed.to_string(),
-            per_cent(one.failed, one.requests),
+            if one.requests == 0 { "-".to_owned() } else { per_cent(one.failed, one.requests) },
             millis(one.median),
             millis(one.p95),
         ];

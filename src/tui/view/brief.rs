@@ -35,6 +35,11 @@ pub(crate) fn rollback_hint(
     model.way_back(name)
 }
 
+/// What `R` does there: a deployment that is under way is taken back.
+pub(crate) fn back_word(model: &Model, name: &EnvironmentName) -> &'static str {
+    if model.state.under_way(name).is_some() { "take back" } else { "rollback" }
+}
+
 /// A verdict as it is said.
 pub(crate) const fn verdict_word(verdict: &RollbackVerdict) -> &'static str {
     match verdict {
@@ -87,7 +92,8 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
     words.add(if settings.protected { Role::Strong } else { Role::Text }, &shown_name(name, settings));
     short(model, name, &mut words);
     if let Ok((to, verdict)) = rollback_hint(model, name) {
-        words.add(Role::Dim, " · ").add(Role::Accent, "R").add(Role::Text, &format!(" rollback → {to} "));
+        let word = back_word(model, name);
+        words.add(Role::Dim, " · ").add(Role::Accent, "R").add(Role::Text, &format!(" {word} → {to} "));
         words.add(verdict_role(&verdict), verdict_word(&verdict));
     }
     words.line()

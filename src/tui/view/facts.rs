@@ -2,13 +2,13 @@
 
 use ratatui::text::Line;
 
-use super::brief::{rollback_hint, verdict_role, verdict_word};
+use super::brief::{back_word, rollback_hint, verdict_role, verdict_word};
 use super::numbers::sparkline;
 use super::{Words, bake, deployment, fold};
 use crate::domain::health::HttpSample;
 use crate::domain::ids::{DeploymentId, EnvironmentName};
 use crate::domain::project::{Environment, Router};
-use crate::domain::state::{Deployment, Ending};
+use crate::domain::state::{Deployment, DeploymentPhase, Ending};
 use crate::text::width::width;
 use crate::tui::model::{Link, Model};
 use crate::tui::samples::Measured;
@@ -120,7 +120,9 @@ impl Said<'_> {
         if let Some((number, deployment)) = model.state.under_way(name) {
             let (mark, text) = deployment::sentence(model, number, deployment);
             let text = format!("{number} {} · {text}", deployment.release);
-            self.sentence((theme.glyph(mark), mark.role()), Role::Strong, &text, 2);
+            // What a person is waited for is read to its end.
+            let most = if matches!(deployment.phase, DeploymentPhase::Held { .. }) { 4 } else { 2 };
+            self.sentence((theme.glyph(mark), mark.role()), Role::Strong, &text, most);
             if let Some((key, step)) = bake::open_bake(number, deployment) {
                 self.lines.extend(bake::summary(model, &key, step, self.columns));
             }
@@ -218,7 +220,16 @@ impl Said<'_> {
                 };
                 words.add(mark.1, mark.0).add(Role::Text, &format!(" http {path}  "));
                 words.add(if answer.healthy { Role::Text } else { Role::Bad }, &answer.why);
-                words.add(Role::Text, &format!("  {}  ", answer.latency));
+                match model.samples.unwell_since(name) {
+                    // An answer that did not come has no latency; how long it lasts is what matters.
+                    Some((at, earlier)) => {
+                        let since = if earlier { "since before" } else { "since" };
+                        words.add(Role::Bad, &format!(" {since} {}  ", model.clock(at)));
+                    }
+                    None => {
+                        words.add(Role::Text, &format!("  {}  ", answer.latency));
+                    }
+                }
                 let room = self.columns.saturating_sub(words.columns()).min(SPARKS);
                 for (role, sign) in sparkline(theme, &answers, room) {
                     words.add(role, sign);
@@ -286,9 +297,13 @@ impl Said<'_> {
 
     fn way_back(&mut self, name: &EnvironmentName) {
         let text = rollback_hint(self.model, name);
-        let word = if self.model.state.under_way(name).is_some() { "take back" } else { "rollback" };
+        let word = back_word(self.model, name);
         let mut words = Words::new(&self.model.theme);
         words.add(Role::Text, "  ");
+        let under_way = self.model.state.under_way(name);
+        if under_way.is_some_and(|(_, one)| matches!(one.phase, DeploymentPhase::Held { .. })) {
+            words.add(Role::Accent, "c").add(Role::Text, " go on  ");
+        }
         match text {
             Ok((to, verdict)) => {
                 words.add(Role::Accent, "R").add(Role::Text, &format!(" {word} → {to} "));
