@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::layout::{WIDE, is_zoomed};
 use super::model::{Focus, Model};
-use super::view::{deployment, environments};
+use super::view::{deployment, facts};
 
 /// From this many rows of the terminal on, panels, replicas and the deployment stand on one page.
 const TALL: u16 = 34;
@@ -46,6 +46,11 @@ pub(crate) fn arrange(model: &Model, body: Rect) -> Arranged {
         parts.panels = beside(model, top);
         let (replicas, rest) = split(rest, replica_lines(model).clamp(1, 8).saturating_add(3));
         parts.replicas = replicas;
+        if model.deployment().is_none() {
+            // It is said once.
+            parts.right = rest;
+            return parts;
+        }
         let (left, right) = cut(rest, rest.width / 2);
         parts.right = right;
         (parts.steps, parts.history) = split_below(left, history_height(model, left.height));
@@ -147,9 +152,8 @@ fn height_of(
     width: u16,
 ) -> u16 {
     let columns = usize::from(width.saturating_sub(4));
-    let lines = all
-        .get(index)
-        .map_or(0, |(name, settings)| environments::lines(model, name, settings, columns).len());
+    let lines =
+        all.get(index).map_or(0, |(name, settings)| facts::lines(model, name, settings, columns).len());
     u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(2)
 }
 

@@ -27,6 +27,7 @@ mod mouse;
 mod offered;
 pub mod places;
 pub mod promote;
+mod registry;
 pub mod rollback;
 pub mod samples;
 pub mod schedule;

@@ -4,6 +4,7 @@ use super::action::{ACTIONS, Action, Context, Key, context};
 use super::layout::WIDE;
 use super::model::{Focus, Link, Model, Screen};
 use super::target;
+use crate::domain::state::{DeploymentPhase, RunPhase};
 
 /// One key of the footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
                 Action::OpenLog if here == Context::Place => "log, deployment".to_owned(),
                 Action::Replicas if model.places.replicas => "deployment".to_owned(),
                 Action::NextScreen => "screen".to_owned(),
-                Action::Quit if model.moves() && model.link == Link::Up => "quit: the run goes on".to_owned(),
+                Action::Quit if model.moves() && model.link == Link::Up => goes_on(model).to_owned(),
                 Action::Promote => target::promotion_name(model).unwrap_or_else(|| entry.name.to_owned()),
                 Action::Rollback => target::rollback_name(model).unwrap_or_else(|| entry.name.to_owned()),
                 _ => entry.name.to_owned(),
@@ -76,4 +77,15 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
             FooterKey { action: entry.action, key, name, reason }
         })
         .collect()
+}
+
+/// Leaving stops nothing.
+fn goes_on(model: &Model) -> &'static str {
+    let runs = model.state.runs.values().any(|run| !matches!(run.phase, RunPhase::Ended(_)));
+    let deploys = model.state.deployments.values().any(|one| !matches!(one.phase, DeploymentPhase::Ended(_)));
+    match (runs, deploys) {
+        (true, false) => "quit: the run goes on",
+        (false, true) => "quit: the deployment goes on",
+        _ => "quit: all goes on",
+    }
 }

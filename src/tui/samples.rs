@@ -107,6 +107,15 @@ impl Samples {
         self.environments.get(name).into_iter().flat_map(|seen| seen.answers.iter().map(|(_, answer)| answer))
     }
 
+    /// The first answer that was not well since the last one that was; whether an earlier one may be forgotten.
+    #[must_use]
+    pub fn unwell_since(&self, name: &EnvironmentName) -> Option<(Timestamp, bool)> {
+        let answers = &self.environments.get(name)?.answers;
+        let count = answers.iter().rev().take_while(|(_, answer)| !answer.healthy).count();
+        let (at, _) = answers.get(answers.len().checked_sub(count)?)?;
+        Some((*at, count == answers.len()))
+    }
+
     /// What a bake had counted when it was last heard of.
     #[must_use]
     pub fn bake(&self, key: &AttemptKey) -> Option<(Timestamp, &BakeReport)> {

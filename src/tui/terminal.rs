@@ -1,6 +1,7 @@
 //! The terminal: taken for the screen, and given back in every case.
 
 use std::io::{self, BufWriter, Stdout, Write as _};
+use std::mem::ManuallyDrop;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,7 +26,9 @@ static HOOK: Once = Once::new();
 
 /// The screen. Dropping it gives the terminal back.
 pub(crate) struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    /// Never dropped: ratatui shows the cursor in its `Drop`, and prints where that fails. With the terminal gone
+    /// printing panics. Whatever it has to undo is undone by [`give_back`], which passes over what fails.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
 }
 
 impl Screen {
@@ -44,7 +47,7 @@ impl Screen {
         let terminal =
             Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(64 * 1024, io::stdout())))?;
         std::mem::forget(guard);
-        Ok(Self { terminal })
+        Ok(Self { terminal: ManuallyDrop::new(terminal) })
     }
 
     /// Columns and rows.
@@ -57,8 +60,12 @@ impl Screen {
         OURS.load(Ordering::SeqCst)
     }
 
-    /// Draws one frame, as one update of the terminal.
+    /// Draws one frame, as one update of the terminal. Once the terminal was given back, nothing is drawn: a frame
+    /// would hide the cursor and write over what others say.
     pub(crate) fn draw(&mut self, model: &Model) -> io::Result<()> {
+        if !self.is_ours() {
+            return Ok(());
+        }
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         let drawn = self.terminal.draw(|frame| super::view(model, frame)).map(|_| ());
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;

@@ -3,8 +3,11 @@
 use ratatui::text::Line;
 
 use super::Words;
+use super::brief::{phase_word, shown_name};
 use crate::domain::finding::Severity;
+use crate::domain::ids::EnvironmentName;
 use crate::domain::plan::Work;
+use crate::domain::project::Environment;
 use crate::domain::state::{Run, RunEnd, RunPhase, StepPhase, StepState};
 use crate::tui::model::Model;
 use crate::tui::theme::{Mark, Role};
@@ -15,6 +18,7 @@ pub(crate) fn foot(model: &Model, columns: usize) -> Vec<Line<'static>> {
     if let Some((id, run)) = model.run() {
         lines.extend(release(model, id, run));
         lines.extend(findings(model, columns));
+        lines.extend(places(model, run, columns));
     }
     let queued: Vec<String> = model
         .state
@@ -30,6 +34,51 @@ pub(crate) fn foot(model: &Model, columns: usize) -> Vec<Line<'static>> {
         lines.push(words.line());
     }
     lines
+}
+
+/// Where the run's release stands: an environment a line, in the order in which it goes through them.
+fn places(model: &Model, run: &Run, columns: usize) -> Vec<Line<'static>> {
+    let RunPhase::Ended(RunEnd::Passed { release: Some(release) }) = run.phase else { return Vec::new() };
+    let line = |(name, settings): (&EnvironmentName, &Environment)| {
+        let theme = &model.theme;
+        let newest = model
+            .state
+            .deployments
+            .iter()
+            .rev()
+            .find(|(_, one)| one.release == release && &one.environment == name);
+        let live = model.state.live(name);
+        let (mark, said) = match (newest, live) {
+            (Some((number, one)), _) if one.is_open() => {
+                let (mark, word) = phase_word(one);
+                (mark, format!("{word} · {number}"))
+            }
+            (_, Some((number, one))) if one.release == release => {
+                (Mark::Passed, format!("live · {number} · {}", model.ago(model.since(one))))
+            }
+            (Some((number, one)), now) => {
+                let (mark, word) = match phase_word(one) {
+                    // Its deployment went well; another one has taken its place since.
+                    (Mark::Passed | Mark::Inconclusive, _) => (Mark::Skipped, "was live"),
+                    other => other,
+                };
+                let now = now.map(|(_, now)| format!(" · now {}", now.release)).unwrap_or_default();
+                (mark, format!("{word} · {number}{now}"))
+            }
+            (None, now) => {
+                let now = now.map(|(_, now)| format!(" · now {}", now.release)).unwrap_or_default();
+                (Mark::Waiting, format!("not yet{now}"))
+            }
+        };
+        let mut words = Words::new(theme);
+        words.add(mark.role(), theme.glyph(mark)).add(Role::Text, " ");
+        words.add(if settings.protected { Role::Strong } else { Role::Text }, &shown_name(name, settings));
+        words.add(Role::Text, "  ");
+        let room = columns.saturating_sub(words.columns());
+        words.cut(Role::Dim, &said, room);
+        words.line()
+    };
+    model.environments().into_iter().map(line).collect()
 }
 
 fn release(model: &Model, id: crate::domain::ids::RunId, run: &Run) -> Option<Line<'static>> {

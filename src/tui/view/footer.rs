@@ -53,7 +53,7 @@ pub(crate) fn status_line(model: &Model, columns: usize) -> Line<'static> {
         return words.line();
     }
     if model.screen != Screen::Pipeline {
-        return super::environments::status_line(model, columns);
+        return super::brief::status_line(model, columns);
     }
     let Some((id, run)) = model.run() else {
         words.cut(

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget as _};
 
-use super::environments::shown_name;
+use super::brief::shown_name;
 use super::log::{cells, lay};
 use super::{Words, panel_of, put};
 use crate::domain::query::LogSource;

@@ -1,17 +1,22 @@
 //! What is drawn. Nothing here changes the model; a file a part.
 
+pub(crate) mod bake;
 pub(crate) mod bar;
+pub(crate) mod brief;
 pub(crate) mod card;
 pub(crate) mod commits;
 pub(crate) mod confirm;
+pub(crate) mod deployed;
 pub(crate) mod deployment;
 pub(crate) mod dialogs;
 pub(crate) mod environments;
+pub(crate) mod facts;
 pub(crate) mod foot;
 pub(crate) mod footer;
 pub(crate) mod header;
 pub(crate) mod log;
 pub(crate) mod logs;
+pub(crate) mod numbers;
 pub(crate) mod plan;
 pub(crate) mod promote;
 pub(crate) mod replicas;
@@ -71,7 +76,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
                 }
             }
             if !parts.strip.is_empty() {
-                let strip = environments::strip(model, usize::from(parts.strip.width));
+                let strip = brief::strip(model, usize::from(parts.strip.width));
                 put(buffer, parts.strip, 0, &strip);
             }
             footer::status(model, parts.status, buffer);
@@ -87,7 +92,7 @@ fn draw_environments(model: &Model, body: Rect, buffer: &mut Buffer) {
     if !parts.replicas.is_empty() {
         replicas::draw(model, parts.replicas, buffer);
     }
-    deployment::draw(model, &parts, buffer);
+    deployed::draw(model, &parts, buffer);
     if !parts.right.is_empty() {
         draw_right(model, parts.right, buffer);
     }

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::environments::shown_name;
+use super::brief::shown_name;
 use super::{Words, panel_of, put};
 use crate::domain::health::{ReplicaSample, ReplicaState};
 use crate::domain::time::Millis;

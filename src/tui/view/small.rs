@@ -4,8 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::environments::{rollback_hint, short, shown_name, verdict_role, verdict_word};
+use super::brief::{back_word, rollback_hint, short, shown_name, verdict_role, verdict_word};
 use super::{Words, deployment, fold, footer, put, steps};
+use crate::domain::state::DeploymentPhase;
 use crate::tui::layout::{SMALLEST, first_shown};
 use crate::tui::model::{Focus, Model, Screen};
 use crate::tui::theme::{Mark, Role, run_word};
@@ -52,10 +53,16 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let mut hint = Words::new(theme);
     let back = model.focus != Focus::Steps;
     for (key, name) in
-        [("↑↓", "step"), ("⏎", "log"), ("esc", "back"), ("n", "new"), ("?", "help"), ("q", "quit")]
+        [("esc", "back"), ("↑↓", "step"), ("⏎", "log"), ("R", "roll back"), ("?", "help"), ("q", "quit")]
     {
-        if (name == "back") == back || !matches!(name, "back" | "log") {
-            hint.add(Role::Text, " ").add(Role::Accent, key).add(Role::Text, &format!(" {name} "));
+        // On the second page the way out of it comes first; on the first one, the way back of a release.
+        let shown = match key {
+            "esc" => back,
+            "⏎" | "R" => !back,
+            _ => true,
+        };
+        if shown {
+            hint.add(Role::Text, " ").add(Role::Accent, key).add(Role::Text, &format!(" {name}"));
         }
     }
     put(buffer, keys, 0, &hint.line());
@@ -111,7 +118,7 @@ fn draw_page(model: &Model, area: Rect, buffer: &mut Buffer) {
     let keys = if model.screen == Screen::Logs {
         head.add(Role::Dim, " · logs");
         super::logs::draw(model, body, buffer);
-        [("s", "sources"), ("/", "search"), ("2", "back"), ("q", "quit")]
+        [("2", "back"), ("s", "sources"), ("/", "search"), ("q", "quit")]
     } else {
         head.add(Role::Dim, " · environments");
         super::draw_right(model, body, buffer);
@@ -165,7 +172,12 @@ fn draw_places(model: &Model, area: Rect, buffer: &mut Buffer) {
     hint.add(Role::Text, " ");
     match rollback_hint(model, &name) {
         Ok((to, verdict)) => {
-            hint.add(Role::Accent, "R").add(Role::Text, &format!(" rollback → {to} "));
+            let held = model.state.under_way(&name);
+            if held.is_some_and(|(_, one)| matches!(one.phase, DeploymentPhase::Held { .. })) {
+                hint.add(Role::Accent, "c").add(Role::Text, " go on ");
+            }
+            let word = back_word(model, &name);
+            hint.add(Role::Accent, "R").add(Role::Text, &format!(" {word} → {to} "));
             hint.add(verdict_role(&verdict), verdict_word(&verdict));
         }
         Err(why) => {
