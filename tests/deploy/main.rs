@@ -1,5 +1,5 @@
 //! Deployments as an operator has them: the real program, a real small Django project under gunicorn, a real nginx.
-//! One pipeline run makes the release; the stories share it, each in environments of its own, side by side.
+//! Two pipeline runs make two releases; the stories share them, each in environments of its own, side by side.
 //!
 //! `TOWPATH_TEST_WORDS` names a file that what the program said is written to, for people to read.
 
@@ -62,6 +62,8 @@ fn deployments_end_as_they_should() {
     }
     let world = World::new();
     let shop = Clone::new(&world, "shop");
+    shop.towpath(&["run", "--plain"]).ends(0);
+    shop.commit("More tea");
     shop.towpath(&["run", "--plain"]).ends(0);
     tell(&[
         ("promotions", &|| promotions::story(&shop)),

@@ -49,7 +49,7 @@ pub(crate) fn story(shop: &Clone) {
 
     redeployed(shop, &production, &production_lines, before);
     went_back(shop, &production);
-    staged_once_more(shop, &staging, &staging_lines, first);
+    staged_once_more(shop, &staging, &staging_lines);
     let journal = format!("{:?}", shop.journal());
     assert!(!journal.contains(SECRET), "a secret is in the journal");
 }
@@ -95,19 +95,27 @@ fn redeployed(shop: &Clone, production: &Site, lines: &str, before: u64) {
     shop.beat_was_never_two("production");
 }
 
+/// To another release, and back from it.
 fn went_back(shop: &Clone, production: &Site) {
+    let mut newer = vec!["promote", "production", "--release", "2", "--confirm", "production", "--reason", "more"];
+    newer.push("--plain");
+    words("a release that was never on staging", shop.towpath(&newer)).ends(3);
+    shop.towpath(&["promote", "staging", "--release", "2", "--plain"]).ends(0);
+    shop.towpath(&newer).ends(0);
+    assert!(production.ask().contains("\"TOWPATH_RELEASE\": \"v2\""), "{}", production.ask());
     let said =
         shop.towpath(&["rollback", "production", "--confirm", "production", "--reason", "no", "--plain"]);
     words("rollback", said).ends(0);
     let back = shop.newest("production");
     assert!(shop.ending(back).contains("\"live\""), "{}", shop.ending(back));
     let answer = production.ask();
-    assert!(answer.contains("200 OK") && answer.contains(&format!("X-Towpath-Deployment: d{back}")), "{answer}");
+    assert!(answer.contains("\"TOWPATH_RELEASE\": \"v1\"") && answer.contains(&format!("X-Towpath-Deployment: d{back}")), "{answer}");
     shop.beat_was_never_two("production");
 }
 
 /// Replica by replica, with visitors all the while.
-fn staged_once_more(shop: &Clone, staging: &Site, lines: &str, first: u64) {
+fn staged_once_more(shop: &Clone, staging: &Site, lines: &str) {
+    let first = shop.newest("staging");
     shop.environment("staging", lines, &[("WORD", "more")]);
     staging.visited(|| shop.towpath(&["redeploy", "staging", "--plain"])).ends(0);
     let log = std::fs::read_to_string(staging.directory.join("traffic.log")).unwrap();

@@ -1,20 +1,20 @@
-//! An environment's own nginx, with the site that we tell users to copy. Started by the first reload, as an operator
-//! starts it when the first deployment has written the file.
+//! An environment's own nginx, with the site that we tell users to copy. It runs already when the site is added: the
+//! first deployment writes the file that the site includes, and has nginx read both.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::program::{SITE, free_port, program};
-use crate::world::World;
+use crate::world::{World, wait_for};
 
 pub(crate) struct Site {
     pub(crate) directory: PathBuf,
     pub(crate) port: u16,
-    reload: String,
-    test: String,
+    nginx: String,
 }
 
 impl Site {
@@ -22,7 +22,7 @@ impl Site {
     pub(crate) fn new(world: &World, environment: &str, change: impl Fn(String) -> String) -> Option<Self> {
         let program = program()?;
         let directory = world.path().join(format!("nginx-{environment}"));
-        for name in ["towpath", "static", "tmp"] {
+        for name in ["towpath", "static", "tmp", "sites"] {
             std::fs::create_dir_all(directory.join(name)).unwrap();
         }
         let (root, port) = (directory.display().to_string(), free_port());
@@ -32,7 +32,6 @@ impl Site {
             .replace("/var/log/nginx/shop-production.log", &format!("{root}/traffic.log"))
             .replace("/srv/shop/static/", &format!("{root}/static/"))
             .replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
-        std::fs::write(directory.join("site.conf"), change(site)).unwrap();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .iter()
             .map(|name| format!("{name}_temp_path {root}/tmp/{name};\n"))
@@ -40,16 +39,24 @@ impl Site {
         let user = if nix::unistd::geteuid().is_root() { "user root root;" } else { "" };
         let main = format!(
             "{user}\nworker_processes 1;\npid {root}/nginx.pid;\nerror_log {root}/error.log;\n\
-             events {{ worker_connections 512; }}\nhttp {{\n{temporary}access_log off;\ninclude {root}/site.conf;\n}}\n"
+             events {{ worker_connections 512; }}\nhttp {{\n{temporary}access_log off;\ninclude {root}/sites/*.conf;\n}}\n"
         );
         std::fs::write(directory.join("nginx.conf"), main).unwrap();
         let nginx = format!("{} -p {root} -e {root}/error.log -c nginx.conf", program.display());
-        let reload = format!("if test -s {root}/nginx.pid; then {nginx} -s reload; else {nginx}; fi");
-        Some(Self { port, reload, test: format!("{nginx} -t"), directory })
+        assert!(Command::new("sh").args(["-c", &nginx]).status().unwrap().success());
+        let pid = directory.join("nginx.pid");
+        wait_for("nginx runs", || std::fs::metadata(&pid).is_ok_and(|about| about.len() > 0));
+        std::fs::write(directory.join("sites/shop.conf"), change(site)).unwrap();
+        Some(Self { port, nginx, directory })
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The operator's own file.
+    pub(crate) fn site(&self) -> PathBuf {
+        self.directory.join("sites/shop.conf")
     }
 
     pub(crate) fn include(&self) -> PathBuf {
@@ -58,15 +65,15 @@ impl Site {
 
     /// The lines of `towpath.toml`.
     pub(crate) fn lines(&self) -> String {
-        self.lines_with(&self.test, &self.url())
+        self.lines_with(&format!("{} -t", self.nginx), &self.url())
     }
 
     /// The same with another test command, or another url.
     pub(crate) fn lines_with(&self, test: &str, url: &str) -> String {
-        let (root, reload) = (self.directory.display(), &self.reload);
+        let (root, nginx) = (self.directory.display(), &self.nginx);
         format!(
             "url = \"{url}\"\nrouter = {{ nginx = {{ include = \"{root}/towpath/shop.conf\", test = \"{test}\", reload = \
-             \"{reload}\", access_log = \"{root}/traffic.log\" }} }}"
+             \"{nginx} -s reload\", access_log = \"{root}/traffic.log\" }} }}"
         )
     }
 
