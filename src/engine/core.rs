@@ -144,10 +144,16 @@ impl Engine {
 
     /// A message for which the configuration was read.
     pub(super) fn fresh(&mut self, Fresh { loaded, message }: Fresh) {
-        if let Some(loaded) = loaded {
-            self.outcome(Input::Outcome(loaded));
+        let message = match loaded {
+            Ok(loaded) => {
+                self.outcome(Input::Outcome(loaded));
+                Some(message)
+            }
+            Err(mistakes) => fresh::refuses(message, &mistakes),
+        };
+        if let Some(message) = message {
+            self.carry_message(message);
         }
-        self.carry_message(message);
     }
 
     fn carry_message(&mut self, message: ToEngine) {
@@ -258,13 +264,12 @@ impl Engine {
         if reading.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (layout, turn, inputs) =
-            (Arc::clone(&self.layout), Arc::clone(&self.turn), self.inputs.clone());
+        let (layout, turn, inputs) = (Arc::clone(&self.layout), Arc::clone(&self.turn), self.inputs.clone());
         tokio::spawn(async move {
             let _turn = turn.lock().await;
             let read = fresh::read(layout).await;
             reading.store(false, Ordering::Release);
-            if let Some(loaded) = read {
+            if let Ok(loaded) = read {
                 let _ = inputs.send(Input::Outcome(loaded)).await;
             }
         });

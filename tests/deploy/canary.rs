@@ -27,7 +27,7 @@ pub(crate) fn story(shop: &Clone) {
     let said = shop.towpath(&["go", "quiet", "--reason", "it is night", "--plain"]);
     words("go, and the next one is held", said).ends(6).says("too little traffic");
     let said = shop.towpath(&["back", "quiet", "--confirm", "quiet", "--reason", "not today", "--plain"]);
-    words("back", said).ends(4);
+    words("back", said).ends(0).says("was taken back");
     assert!(shop.ending(second).contains("rolled_back"), "{}", shop.ending(second));
     assert!(site.ask().contains(&format!("X-Towpath-Deployment: d{first}")), "{}", site.ask());
     assert_eq!(shop.started("quiet", first, 1), 1, "going back to what still runs starts nothing");

@@ -22,9 +22,13 @@ pub(crate) fn story(shop: &Clone) {
         shop.environment("bare", lines, env);
         let said = words(title, shop.towpath(&["redeploy", "bare", "--plain"])).ends(code);
         assert_eq!(replica::status(&dir).pid, Some(pid), "{title}: what was live was touched\n{said}");
-        let failed = shop.deployments("bare").into_iter().rfind(|number| !shop.ending(*number).contains("\"live\""));
+        let failed =
+            shop.deployments("bare").into_iter().rfind(|number| !shop.ending(*number).contains("\"live\""));
         let failed = failed.expect("one that failed");
-        assert!(members(&shop.replica("bare", failed, "web", 1)).is_empty(), "{title}: the new one still runs");
+        assert!(
+            members(&shop.replica("bare", failed, "web", 1)).is_empty(),
+            "{title}: the new one still runs"
+        );
         assert_eq!(shop.started("bare", live, 1), 1, "{title}");
         (said, failed)
     };
@@ -33,7 +37,12 @@ pub(crate) fn story(shop: &Clone) {
         assert!(!shop.has_begun(failed, "start web"), "{title}: it went too far\n{said}");
         said
     };
-    let (said, _) = stays("a replica that ends after three seconds", &LINES.replace("30s", "20s"), &[("MODE", "exits")], 4);
+    let (said, _) = stays(
+        "a replica that ends after three seconds",
+        &LINES.replace("30s", "20s"),
+        &[("MODE", "exits")],
+        4,
+    );
     said.says("no more tea").says("exit code 7");
     let (said, _) = stays("no health", &LINES.replace("30s", "3s"), &[("MODE", "silent")], 4);
     said.says("was not well within 3.0s").says("not listening");
@@ -46,12 +55,28 @@ pub(crate) fn story(shop: &Clone) {
         .says("NOT_THERE")
         .says("towpath engine stop");
     let url = format!("postgres://shop@127.0.0.1:{}/shop", free_port());
-    untouched("no database", LINES, &[("DATABASE_URL", &url)]).says("could not be reached").says("Nothing was touched");
+    untouched("no database", LINES, &[("DATABASE_URL", &url)])
+        .says("could not be reached")
+        .says("Nothing was touched");
     untouched("a database that cannot be opened", LINES, &[("DATABASE", "/proc/nothing.sqlite3")])
         .says("unable to open database file");
+    // The operator's tree has it already, the release's commit does not.
     let roles = LINES.replace("web = 1", "web = 1, mail = 1");
-    untouched("a release without the role", &roles, &[]).says("has no role mail").says("Roles travel with the commit");
+    let roles = format!("{roles}\n[role.mail]\ncommand = \"sleep 600\"");
+    untouched("a release without the role", &roles, &[])
+        .says("has no role mail")
+        .says("Roles travel with the commit");
+    shop.environment("bare", LINES, &[]);
     killed(shop, live);
+}
+
+/// A mistake in `towpath.toml` is no reason to deploy by what it said before.
+pub(crate) fn mistaken(shop: &Clone) {
+    let before = shop.deployments("bare");
+    shop.environment("bare", &LINES.replace("web = 1", "web = 1, nobody = 1"), &[]);
+    words("a mistake in towpath.toml", shop.towpath(&["redeploy", "bare", "--plain"])).ends(2).says("nobody");
+    assert_eq!(shop.deployments("bare"), before);
+    shop.environment("bare", LINES, &[]);
 }
 
 /// A replica that is killed is started again by its keeper; a keeper that is killed leaves it running, and the engine
@@ -68,17 +93,24 @@ fn killed(shop: &Clone, live: u64) {
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
     wait_for("another keeper is there", || keeper().is_some_and(|now| now != first));
     wait_for("it says so", || replica::status(&dir).state == ReplicaState::Up);
-    assert_eq!((replica::status(&dir).pid, shop.started("bare", live, 1)), (Some(pid), 1), "adopted, not started anew");
+    assert_eq!(
+        (replica::status(&dir).pid, shop.started("bare", live, 1)),
+        (Some(pid), 1),
+        "adopted, not started anew"
+    );
 
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     wait_for("it is started again", || {
         let status = replica::status(&dir);
         status.state == ReplicaState::Up && status.pid.is_some_and(|now| now != pid)
     });
-    assert_eq!((replica::status(&dir).restarts, shop.started("bare", live, 1)), (1, 2), "{:?}", last_lines(&dir, 20));
+    assert_eq!(
+        (replica::status(&dir).restarts, shop.started("bare", live, 1)),
+        (1, 2),
+        "{:?}",
+        last_lines(&dir, 20)
+    );
     // The sample that tells of it is the engine's, taken now and then.
-    wait_for("the restart is told of", || {
-        shop.towpath(&["environments", "--plain"]).out.contains("restart")
-    });
+    wait_for("the restart is told of", || shop.towpath(&["environments", "--plain"]).out.contains("restart"));
     words("environments, after a replica was killed", shop.towpath(&["environments", "--plain"])).ends(0);
 }

@@ -63,6 +63,7 @@ fn deployments_end_as_they_should() {
     let world = World::new();
     let shop = Clone::new(&world, "shop");
     shop.towpath(&["run", "--plain"]).ends(0);
+    std::fs::write(shop.repository().join("tea/more.py"), "KINDS = 2\n").unwrap();
     shop.commit("More tea");
     shop.towpath(&["run", "--plain"]).ends(0);
     tell(&[
@@ -71,6 +72,7 @@ fn deployments_end_as_they_should() {
         ("failing", &|| failing::story(&shop)),
         ("router", &|| router::story(&shop)),
     ]);
+    failing::mistaken(&shop);
     // These kill the engine, or are about another one.
     tell(&[("survival", &|| survival::story(&shop)), ("lease", &|| lease::story(&shop))]);
     shop.towpath(&["verify"]).ends(0).says("the chain holds");

@@ -34,13 +34,31 @@ pub(crate) fn story(shop: &Clone) {
     words("plan", shop.towpath(&["plan", "production", "--release", "1", "--plain"])).ends(0).says(&digits);
     shop.environment("production", &production_lines, &[("WORD", "first")]);
     let stale = shop.towpath(&[
-        "promote", "production", "--release", "1", "--plan", &digits, "--confirm", "production", "--reason", "tea",
+        "promote",
+        "production",
+        "--release",
+        "1",
+        "--plan",
+        &digits,
+        "--confirm",
+        "production",
+        "--reason",
+        "tea",
     ]);
     words("a plan that is another by now", stale).ends(3).says("is not what would be done any more");
     assert!(shop.deployments("production").is_empty());
     let digits = shop.digits("production");
     let said = shop.towpath(&[
-        "promote", "production", "--release", "1", "--plan", &digits, "--confirm", "production", "--reason", "tea",
+        "promote",
+        "production",
+        "--release",
+        "1",
+        "--plan",
+        &digits,
+        "--confirm",
+        "production",
+        "--reason",
+        "tea",
         "--plain",
     ]);
     words("promote to production", said).ends(0);
@@ -60,7 +78,14 @@ fn refused(shop: &Clone) {
     let said = shop.towpath(&["plan", "production", "--release", "1"]);
     words("production before staging, planned", said).ends(3).says("staging");
     let said = shop.towpath(&[
-        "promote", "production", "--release", "1", "--confirm", "production", "--reason", "tea",
+        "promote",
+        "production",
+        "--release",
+        "1",
+        "--confirm",
+        "production",
+        "--reason",
+        "tea",
     ]);
     words("production before staging", said).ends(3).says("Deploy it to staging first");
     assert!(shop.deployments("production").is_empty());
@@ -88,7 +113,9 @@ fn redeployed(shop: &Clone, production: &Site, lines: &str, before: u64) {
     let answer = production.ask();
     assert!(answer.contains("\"WORD\": \"second\"") && answer.contains(&format!("d{after}")), "{answer}");
     for index in [1, 2] {
-        wait_for("the old set is gone", || members(&shop.replica("production", before, "web", index)).is_empty());
+        wait_for("the old set is gone", || {
+            members(&shop.replica("production", before, "web", index)).is_empty()
+        });
         assert_eq!(shop.started("production", before, index), 1);
         assert_eq!(shop.started("production", after, index), 1);
     }
@@ -97,7 +124,8 @@ fn redeployed(shop: &Clone, production: &Site, lines: &str, before: u64) {
 
 /// To another release, and back from it.
 fn went_back(shop: &Clone, production: &Site) {
-    let mut newer = vec!["promote", "production", "--release", "2", "--confirm", "production", "--reason", "more"];
+    let mut newer =
+        vec!["promote", "production", "--release", "2", "--confirm", "production", "--reason", "more"];
     newer.push("--plain");
     words("a release that was never on staging", shop.towpath(&newer)).ends(3);
     shop.towpath(&["promote", "staging", "--release", "2", "--plain"]).ends(0);
@@ -109,7 +137,11 @@ fn went_back(shop: &Clone, production: &Site) {
     let back = shop.newest("production");
     assert!(shop.ending(back).contains("\"live\""), "{}", shop.ending(back));
     let answer = production.ask();
-    assert!(answer.contains("\"TOWPATH_RELEASE\": \"v1\"") && answer.contains(&format!("X-Towpath-Deployment: d{back}")), "{answer}");
+    assert!(
+        answer.contains("\"TOWPATH_RELEASE\": \"v1\"")
+            && answer.contains(&format!("X-Towpath-Deployment: d{back}")),
+        "{answer}"
+    );
     shop.beat_was_never_two("production");
 }
 

@@ -36,7 +36,8 @@ pub(crate) fn story(shop: &Clone) {
     // Mended, it goes on from where it was: what was started is not started again.
     let text = std::fs::read_to_string(site.site()).unwrap().replace("proxy_pas ", "proxy_pass ");
     std::fs::write(site.site(), text).unwrap();
-    words("go, after it was mended", shop.towpath(&["go", "mistaken", "--reason", "mended", "--plain"])).ends(0);
+    words("go, after it was mended", shop.towpath(&["go", "mistaken", "--reason", "mended", "--plain"]))
+        .ends(0);
     let mended = shop.newest("mistaken");
     assert_eq!(shop.started("mistaken", mended, 1), 1);
     assert!(site.ask().contains(&format!("X-Towpath-Deployment: d{mended}")), "{}", site.ask());
@@ -47,7 +48,8 @@ pub(crate) fn story(shop: &Clone) {
     };
     let site = Site::new(shop.world, "unnamed", unnamed).unwrap();
     let said = fails(shop, "the site has no header", "unnamed", &site.lines());
-    said.says("do not say which deployment").says("add_header X-Towpath-Deployment $towpath_shop_unnamed always;");
+    said.says("do not say which deployment")
+        .says("add_header X-Towpath-Deployment $towpath_shop_unnamed always;");
 
     let site = new("elsewhere");
     let lines = site.lines_with("true", &format!("http://127.0.0.1:{}", free_port()));
@@ -64,7 +66,8 @@ fn other_server(shop: &Clone, site: &Site) {
         for stream in other.incoming() {
             let Ok(mut stream) = stream else { return };
             let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nother");
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nother");
         }
     });
     fails(shop, "another server answers at the url", "other", &site.lines_with("true", &url))

@@ -221,7 +221,9 @@ impl<'a> Clone<'a> {
         let Ok(journal) = Connection::open_with_flags(state.join("journal.db"), flags) else {
             return Vec::new();
         };
-        let Ok(mut rows) = journal.prepare("SELECT event FROM journal ORDER BY seq") else { return Vec::new() };
+        let Ok(mut rows) = journal.prepare("SELECT event FROM journal ORDER BY seq") else {
+            return Vec::new();
+        };
         let found = rows.query_map([], |row| row.get::<_, String>(0)).unwrap();
         found.filter_map(|text| serde_json::from_str(&text.ok()?).ok()).collect()
     }
@@ -261,7 +263,11 @@ impl<'a> Clone<'a> {
 
     pub(crate) fn replica(&self, environment: &str, deployment: u64, role: &str, index: u32) -> PathBuf {
         let state = self.state().expect("a state directory");
-        state.join("environments").join(environment).join("replicas").join(format!("d{deployment}-{role}-{index}"))
+        state
+            .join("environments")
+            .join(environment)
+            .join("replicas")
+            .join(format!("d{deployment}-{role}-{index}"))
     }
 
     /// How often a replica's own command line was begun, counted by itself.

@@ -157,7 +157,10 @@ fn failed(cause: impl Into<Cause>) -> Done {
 /// (as libpq's "Is the server running …?" is).
 fn telling(tail: &[String]) -> &str {
     let said = || tail.iter().rev().filter(|line| !line.trim().is_empty());
-    said().find(|line| !line.starts_with([' ', '\t'])).or_else(|| said().next()).map_or("", |line| line.trim())
+    said()
+        .find(|line| !line.starts_with([' ', '\t']))
+        .or_else(|| said().next())
+        .map_or("", |line| line.trim())
 }
 
 /// `1 replica`, `3 replicas`.
@@ -172,7 +175,10 @@ mod tests {
     #[test]
     fn the_last_line_that_is_not_indented_says_most() {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(telling(&lines("Traceback\n  File\nError: refused\n\tIs it running?\n\n")), "Error: refused");
+        assert_eq!(
+            telling(&lines("Traceback\n  File\nError: refused\n\tIs it running?\n\n")),
+            "Error: refused"
+        );
         assert_eq!(telling(&lines("  only this\n")), "only this");
         assert_eq!(telling(&[]), "");
     }
