@@ -9,8 +9,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::deployments::MeantToLive;
+use super::fresh::{self, Fresh};
 use super::samples::Samples;
-use super::{effects, log, now, prepare, queries, watches};
+use super::{effects, log, now, queries, watches};
 use crate::domain::command::{Command, Refusal, RefusalKind};
 use crate::domain::decide::{Input, decide};
 use crate::domain::effect::{Effect, Outcome};
@@ -54,6 +55,10 @@ pub(super) struct Engine {
     since: Timestamp,
     /// Whether the working tree's configuration is being read.
     reading: Arc<AtomicBool>,
+    /// Held while it is read: a later reading is taken in later.
+    turn: Arc<Mutex<()>>,
+    /// Where messages come back that waited for it.
+    fresh: mpsc::Sender<Fresh>,
     /// Outcomes that could not be written because the disk is full.
     unwritten: VecDeque<Input>,
     /// A commit of the followed branch for whose run the disk has no room.
@@ -82,6 +87,7 @@ impl Engine {
         state: State,
         inputs: mpsc::Sender<Input>,
         measured: mpsc::Sender<Sample>,
+        fresh: mpsc::Sender<Fresh>,
     ) -> Self {
         Self {
             layout,
@@ -97,6 +103,8 @@ impl Engine {
             watches: BTreeMap::new(),
             since: now(),
             reading: Arc::default(),
+            turn: Arc::default(),
+            fresh,
             unwritten: VecDeque::new(),
             waits_for_room: None,
             last_needed: Instant::now(),
@@ -127,6 +135,28 @@ impl Engine {
     /// Something a viewer sent.
     pub(super) fn message(&mut self, message: ToEngine) {
         self.last_needed = Instant::now();
+        if fresh::is_wanted(&message) {
+            let (layout, turn) = (Arc::clone(&self.layout), Arc::clone(&self.turn));
+            return fresh::wait(layout, turn, self.fresh.clone(), message);
+        }
+        self.carry_message(message);
+    }
+
+    /// A message for which the configuration was read.
+    pub(super) fn fresh(&mut self, Fresh { loaded, message }: Fresh) {
+        let message = match loaded {
+            Ok(loaded) => {
+                self.outcome(Input::Outcome(loaded));
+                Some(message)
+            }
+            Err(mistakes) => fresh::refuses(message, &mistakes),
+        };
+        if let Some(message) = message {
+            self.carry_message(message);
+        }
+    }
+
+    fn carry_message(&mut self, message: ToEngine) {
         match message {
             ToEngine::Greet { reply } => {
                 let _ = reply.send(Greeting { since: self.since, busy: self.state.is_busy() });
@@ -136,7 +166,9 @@ impl Engine {
             }
             ToEngine::Query { query, reply } => self.query(query, reply),
             ToEngine::Attach { viewer, sink, reply } => {
-                self.read_project();
+                if viewer.role == fresh::CONSOLE {
+                    self.read_project();
+                }
                 let snapshot = FromEngine::Snapshot { state: Box::new(self.state.clone()) };
                 if sink.try_send(snapshot).is_ok() {
                     for sample in self.samples.all() {
@@ -173,8 +205,10 @@ impl Engine {
     }
 
     fn command(&mut self, command: Command, actor: &Actor) -> Reply {
-        if matches!(command, Command::StartRun { .. } | Command::Promote(_)) {
+        if matches!(command, Command::StartRun { .. }) {
             self.read_project();
+        }
+        if matches!(command, Command::StartRun { .. } | Command::Promote(_)) {
             if let Err(message) = self.room_for_a_run() {
                 return Reply::Failed { message };
             }
@@ -224,24 +258,19 @@ impl Engine {
         }
     }
 
-    /// Reads the operator's configuration from the working tree, beside the loop: a large tree takes a while to
-    /// look through. A mistake in it is logged and the last good one stays; `towpath check` shows it with its place.
+    /// Reads the operator's configuration from the working tree, beside the loop.
     pub(super) fn read_project(&self) {
         let reading = Arc::clone(&self.reading);
         if reading.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (layout, inputs) = (Arc::clone(&self.layout), self.inputs.clone());
+        let (layout, turn, inputs) = (Arc::clone(&self.layout), Arc::clone(&self.turn), self.inputs.clone());
         tokio::spawn(async move {
-            let read = tokio::task::spawn_blocking(move || prepare::working_tree(&layout)).await;
+            let _turn = turn.lock().await;
+            let read = fresh::read(layout).await;
             reading.store(false, Ordering::Release);
-            match read {
-                Ok(Ok((project, config))) => {
-                    let loaded = Outcome::ProjectLoaded { project: Box::new(project), config };
-                    let _ = inputs.send(Input::Outcome(loaded)).await;
-                }
-                Ok(Err(error)) => log(&format!("the working tree's configuration is not used: {error:#}")),
-                Err(error) => log(&format!("the working tree could not be read: {error}")),
+            if let Ok(loaded) = read {
+                let _ = inputs.send(Input::Outcome(loaded)).await;
             }
         });
     }

@@ -16,6 +16,7 @@
 pub mod core;
 mod deployments;
 pub mod effects;
+mod fresh;
 pub mod launch;
 pub mod prepare;
 mod probe;

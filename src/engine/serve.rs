@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::core::{Engine, INPUTS};
+use super::fresh::FRESH;
 use super::{VERSION, log};
 use crate::domain::decide::Input;
 use crate::domain::effect::Outcome;
@@ -61,7 +62,8 @@ pub async fn serve(layout: Layout, idle: Option<Duration>) -> anyhow::Result<()>
     let (inputs, mut outcomes) = mpsc::channel(INPUTS);
     let viewers = tokio::spawn(server::serve(listener, requests, Limits::default()));
     let (measured, mut samples) = mpsc::channel(SAMPLES);
-    let mut engine = Engine::new(Arc::clone(&layout), journal, state, inputs, measured);
+    let (fresh, mut read) = mpsc::channel(FRESH);
+    let mut engine = Engine::new(Arc::clone(&layout), journal, state, inputs, measured, fresh);
     engine.outcome(Input::Outcome(Outcome::EngineStarted { version: VERSION.to_owned() }));
     engine.read_project();
     engine.reconcile();
@@ -75,6 +77,7 @@ pub async fn serve(layout: Layout, idle: Option<Duration>) -> anyhow::Result<()>
     while engine.over().is_none() {
         tokio::select! {
             Some(message) = asked.recv() => engine.message(message),
+            Some(fresh) = read.recv() => engine.fresh(fresh),
             Some(input) = outcomes.recv() => engine.outcome(input),
             Some(sample) = samples.recv() => engine.sample(&sample),
             _ = terminate.recv() => engine.end("The engine was told to end (TERM)."),

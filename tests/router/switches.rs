@@ -7,7 +7,8 @@ use towpath::router::nginx::{Tail, Traffic};
 use towpath::router::static_files;
 
 use crate::load::{Connection, Load};
-use crate::nginx::{LONG, Nginx, free_port, share};
+use crate::nginx::{LONG, Nginx, share};
+use crate::program::free_port;
 use crate::upstream::Upstream;
 
 /// Whether this nginx can keep idle connections over a reload.

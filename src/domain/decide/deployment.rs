@@ -6,7 +6,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{AttemptKey, DeploymentId, EnvironmentName, Epoch, Owner, ReleaseNumber};
 use crate::domain::plan::{Moment, Plan, Work};
 use crate::domain::planner;
-use crate::domain::project::Environment;
+use crate::domain::project::{Environment, Router};
 use crate::domain::state::{
     Deployment, DeploymentKind, DeploymentPhase, Ending, Live, RollbackVerdict, State, StepPhase, StepState,
     WayBack,
@@ -142,7 +142,7 @@ pub(super) fn rollback(draft: &mut Draft, command: Rollback) -> Result<(), Refus
     if state.verdict_between(current.release, to_release) != RollbackVerdict::Safe {
         typed(&name, &confirm)?;
     }
-    begin_rollback(draft, live, target, reason, false)
+    begin_rollback(draft, live, target, reason, Why::Wanted)
 }
 
 fn past_target(
@@ -164,6 +164,29 @@ fn past_target(
     )
 }
 
+/// Why a deployment is gone back from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It was live, and a person wants what was live before.
+    Wanted,
+    /// It is under way, and a person takes it back.
+    TakenBack,
+    /// It is under way, and something about it failed.
+    Failed,
+}
+
+/// The environment as a rollback goes by it: as it is configured now. What is taken back while it is under way may
+/// have been configured wrongly; then what was live before is to be as it was, and is judged by what it runs with.
+/// (Where nginx's file has moved since, the lease has moved with it, and the environment of now is gone by.)
+fn settings_of_rollback(environment: &Environment, to: &Deployment, why: Why) -> Environment {
+    let include = |environment: &Environment| match &environment.router {
+        Router::Nginx(nginx) => Some(nginx.include.clone()),
+        Router::None => None,
+    };
+    let is_same_place = include(environment) == include(&to.settings);
+    if why != Why::Wanted && is_same_place { to.settings.clone() } else { environment.clone() }
+}
+
 /// Begins the deployment that takes `of` back to `target`.
 ///
 /// # Errors
@@ -173,7 +196,7 @@ fn begin_rollback(
     of: DeploymentId,
     target: DeploymentId,
     reason: String,
-    automatic: bool,
+    why: Why,
 ) -> Result<(), Refusal> {
     let state = &draft.state;
     let known = |number: DeploymentId| match state.deployments.get(&number) {
@@ -182,11 +205,11 @@ fn begin_rollback(
     };
     let ((from, _), (to, to_release)) = (known(of)?, known(target)?);
     let environment = state.environment(&from.environment)?;
-    let plan = planner::rollback(state, environment, (of, from), (target, to_release));
+    let settings = settings_of_rollback(environment, to, why);
+    let plan = planner::rollback(state, &settings, (of, from), (target, to_release));
     let way_back = WayBack { target: Some(of), verdict: state.verdict_between(to.release, from.release) };
     let (name, release, lease) = (from.environment.clone(), to.release, from.lease);
-    let kind = DeploymentKind::Rollback { of, automatic };
-    let settings = environment.clone();
+    let kind = DeploymentKind::Rollback { of, automatic: why == Why::Failed };
     create(draft, name, kind, plan, release, reason, lease, way_back, settings);
     Ok(())
 }
@@ -270,7 +293,7 @@ pub(super) fn back(
     if deployment.way_back.verdict != RollbackVerdict::Safe && has_touched(deployment) {
         typed(&deployment.environment.clone(), confirm)?;
     }
-    begin_rollback(draft, number, target, reason.to_owned(), false)
+    begin_rollback(draft, number, target, reason.to_owned(), Why::TakenBack)
 }
 
 /// Ends a held deployment as it is. Without this a first deployment that cannot go on, or a rollback that fails
@@ -390,7 +413,7 @@ fn take_back_or_hold(draft: &mut Draft, number: DeploymentId, deployment: &Deplo
         // It never loops: a rollback that failed calls for a person.
         (_, true) => format!("The rollback failed: {why}"),
         (WayBack { target: Some(target), verdict: RollbackVerdict::Safe }, false) => {
-            match begin_rollback(draft, number, *target, why.to_owned(), true) {
+            match begin_rollback(draft, number, *target, why.to_owned(), Why::Failed) {
                 Ok(()) => return,
                 Err(refusal) => format!("{why} It can't be taken back by itself: {refusal}"),
             }

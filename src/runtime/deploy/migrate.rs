@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::{Deploy, failed, passed, place};
+use super::{Deploy, failed, passed, place, telling};
 use crate::domain::plan::{Cause, Output, Target};
 use crate::runtime::command::Ended;
 use crate::runtime::workbench::{Done, Workbench};
@@ -48,7 +48,7 @@ fn applied(line: &str) -> Option<&str> {
 fn cause(deploy: &Deploy, ended: &Ended, applied: usize) -> Cause {
     let under_way = ended.tail.iter().rev().find_map(|line| line.trim().strip_prefix("Applying "));
     let migration = under_way.and_then(|line| line.split("...").next()).unwrap_or("the migrations");
-    let last = ended.tail.iter().rev().find(|line| !line.trim().is_empty()).map_or("", |line| line.trim());
+    let last = telling(&ended.tail);
     let says = |part: &str| ended.tail.iter().any(|line| line.contains(part));
     let unreachable = [
         "Connection refused",

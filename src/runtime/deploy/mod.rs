@@ -153,7 +153,33 @@ fn failed(cause: impl Into<Cause>) -> Done {
     Done::failed(cause.into(), Output::default())
 }
 
+/// The line that says most of a program's last ones: the last that is not indented, for what explains it further is
+/// (as libpq's "Is the server running …?" is).
+fn telling(tail: &[String]) -> &str {
+    let said = || tail.iter().rev().filter(|line| !line.trim().is_empty());
+    said()
+        .find(|line| !line.starts_with([' ', '\t']))
+        .or_else(|| said().next())
+        .map_or("", |line| line.trim())
+}
+
 /// `1 replica`, `3 replicas`.
 fn count(replicas: usize) -> String {
     format!("{replicas} replica{}", if replicas == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::telling;
+
+    #[test]
+    fn the_last_line_that_is_not_indented_says_most() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            telling(&lines("Traceback\n  File\nError: refused\n\tIs it running?\n\n")),
+            "Error: refused"
+        );
+        assert_eq!(telling(&lines("  only this\n")), "only this");
+        assert_eq!(telling(&[]), "");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::healthy;
-use super::{Deploy, count, failed, passed, place};
+use super::{Deploy, count, failed, passed, place, telling};
 use crate::domain::health::ReplicaState;
 use crate::domain::plan::{Cause, Target};
 use crate::probe::http::{Ask, Prober};
@@ -53,11 +53,10 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         bench.say("$ manage.py migrate --check");
         let ended = bench.run(line).await?;
         if !ended.success() {
-            let last = ended.tail.iter().rev().find(|line| !line.trim().is_empty());
             let mut cause = ended.cause(format!(
                 "the database is not where {} wants it: {}",
                 target.release,
-                last.map_or("", |line| line.trim())
+                telling(&ended.tail)
             ));
             cause.expected = "every migration of the release is applied".to_owned();
             return Ok(failed(cause));
