@@ -60,18 +60,23 @@ pub(crate) fn story(shop: &Clone) {
         .says("Nothing was touched");
     untouched("a database that cannot be opened", LINES, &[("DATABASE", "/proc/nothing.sqlite3")])
         .says("unable to open database file");
-    // The operator's tree has it already, the release's commit does not.
-    let roles = LINES.replace("web = 1", "web = 1, mail = 1");
-    let roles = format!("{roles}\n[role.mail]\ncommand = \"sleep 600\"");
-    untouched("a release without the role", &roles, &[])
-        .says("has no role mail")
-        .says("Roles travel with the commit");
     shop.environment("bare", LINES, &[]);
     killed(shop, live);
 }
 
-/// A mistake in `towpath.toml` is no reason to deploy by what it said before.
-pub(crate) fn mistaken(shop: &Clone) {
+/// What touches the configuration of every environment: told while nothing else is.
+pub(crate) fn configured(shop: &Clone) {
+    // The operator's tree has the role already, the release's commit does not.
+    let roles = LINES.replace("web = 1", "web = 1, mail = 1");
+    shop.environment("bare", &format!("{roles}\n[role.mail]\ncommand = \"sleep 600\""), &[]);
+    let said = shop.towpath(&["redeploy", "bare", "--plain"]);
+    words("a release without the role", said)
+        .ends(4)
+        .says("has no role mail")
+        .says("Roles travel with the commit");
+    assert!(!shop.has_begun(shop.deployments("bare").into_iter().rev().nth(1).unwrap(), "migrate"));
+
+    // A mistake in the file is no reason to deploy by what it said before.
     let before = shop.deployments("bare");
     shop.environment("bare", &LINES.replace("web = 1", "web = 1, nobody = 1"), &[]);
     words("a mistake in towpath.toml", shop.towpath(&["redeploy", "bare", "--plain"])).ends(2).says("nobody");

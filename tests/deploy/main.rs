@@ -72,7 +72,7 @@ fn deployments_end_as_they_should() {
         ("failing", &|| failing::story(&shop)),
         ("router", &|| router::story(&shop)),
     ]);
-    failing::mistaken(&shop);
+    failing::configured(&shop);
     // These kill the engine, or are about another one.
     tell(&[("survival", &|| survival::story(&shop)), ("lease", &|| lease::story(&shop))]);
     shop.towpath(&["verify"]).ends(0).says("the chain holds");
