@@ -77,13 +77,14 @@ fn read_all(terminal: &OwnedFd, mut stopped: UnixStream, sender: &Sender<Input>)
             Err(_) => return send(sender, Input::Gone),
         }
         let flags = |at: usize| watched.get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
-        if !flags(1).is_empty() {
+        let (terminal_says, told) = (flags(0), flags(1));
+        if !told.is_empty() {
             let mut byte = [0];
             if !matches!(stopped.read(&mut byte), Ok(1)) || byte != RESIZED {
                 return;
             }
         }
-        if flags(0).intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
+        if terminal_says.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
             return send(sender, Input::Gone);
         }
         let mut any = false;
@@ -99,7 +100,7 @@ fn read_all(terminal: &OwnedFd, mut stopped: UnixStream, sender: &Sender<Input>)
                 return;
             }
         }
-        if !any && flags(0).contains(PollFlags::POLLIN) {
+        if !any && terminal_says.contains(PollFlags::POLLIN) {
             // Half of a sequence, or bytes that mean nothing: give the rest a moment to come.
             std::thread::sleep(Duration::from_millis(10));
         }
