@@ -335,10 +335,15 @@ impl App {
     async fn signal(&mut self, number: i32) {
         let aside = self.shell.is_some();
         match Signal::try_from(number) {
-            Ok(Signal::SIGWINCH) => match self.screen.size() {
-                Ok((columns, rows)) => self.take(Msg::Resize(columns, rows)).await,
-                Err(_) => self.left = Some(Left::TerminalGone),
-            },
+            Ok(Signal::SIGWINCH) => {
+                if let Some(reading) = &self.reading {
+                    reading.resized();
+                }
+                match self.screen.size() {
+                    Ok((columns, rows)) => self.take(Msg::Resize(columns, rows)).await,
+                    Err(_) => self.left = Some(Left::TerminalGone),
+                }
+            }
             // They are meant for the shell that has the terminal.
             Ok(Signal::SIGINT | Signal::SIGTSTP) if aside => {}
             Ok(Signal::SIGTSTP) => {

@@ -23,6 +23,9 @@ pub(crate) enum Input {
     Gone,
 }
 
+/// The word that the size is another one; any other word ends the thread.
+const RESIZED: [u8; 1] = *b"w";
+
 /// The thread that reads. Dropping it ends the thread.
 pub(crate) struct Reading {
     stop: UnixStream,
@@ -42,6 +45,14 @@ impl Reading {
             .name("terminal".to_owned())
             .spawn(move || read_all(&terminal, stopped, &sender))?;
         Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Reading {
+    /// The terminal has another size: crossterm takes its own word of that now. Left until the next key, the two
+    /// come together; it then returns the size, forgets that the key is there, and finds it with the one after.
+    pub(crate) fn resized(&self) {
+        let _ = (&self.stop).write_all(&RESIZED);
     }
 }
 
@@ -66,12 +77,14 @@ fn read_all(terminal: &OwnedFd, mut stopped: UnixStream, sender: &Sender<Input>)
             Err(_) => return send(sender, Input::Gone),
         }
         let flags = |at: usize| watched.get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
-        if !flags(1).is_empty() {
+        let (terminal_says, told) = (flags(0), flags(1));
+        if !told.is_empty() {
             let mut byte = [0];
-            let _ = stopped.read(&mut byte);
-            return;
+            if !matches!(stopped.read(&mut byte), Ok(1)) || byte != RESIZED {
+                return;
+            }
         }
-        if flags(0).intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
+        if terminal_says.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
             return send(sender, Input::Gone);
         }
         let mut any = false;
@@ -87,7 +100,7 @@ fn read_all(terminal: &OwnedFd, mut stopped: UnixStream, sender: &Sender<Input>)
                 return;
             }
         }
-        if !any {
+        if !any && terminal_says.contains(PollFlags::POLLIN) {
             // Half of a sequence, or bytes that mean nothing: give the rest a moment to come.
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -72,6 +72,8 @@ impl PromoteDialog {
 
     /// A preview came.
     pub(crate) fn take(&mut self, answer: Result<PromotionPreview, String>, requests: &mut Vec<Request>) {
+        // What ⏎ waited for is here now.
+        self.word.said.take_if(|said| said.starts_with("⏎ needs"));
         if let (Ok(new), Some(old)) = (&answer, self.look.shown())
             && new.plan.digest != old.plan.digest
         {

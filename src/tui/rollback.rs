@@ -77,6 +77,8 @@ impl RollbackDialog {
 
     /// A preview came.
     pub(crate) fn take(&mut self, answer: Result<RollbackPreview, String>, requests: &mut Vec<Request>) {
+        // What ⏎ waited for is here now.
+        self.word.said.take_if(|said| said.starts_with("⏎ needs"));
         if let (Ok(new), Some(old)) = (&answer, self.look.shown())
             && (new.from, new.to, &new.verdict) != (old.from, old.to, &old.verdict)
         {

@@ -1,9 +1,10 @@
 //! The terminal: taken for the screen, and given back in every case.
 
+use std::cell::Cell;
 use std::io::{self, BufWriter, Stdout, Write as _};
 use std::mem::ManuallyDrop;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{
@@ -23,6 +24,13 @@ use super::model::Model;
 /// Whether the terminal is ours at this moment. One process has one terminal.
 static OURS: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
+/// Held while a frame is written: a panic elsewhere gives the terminal back before or after it, never within.
+static FRAME: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// Whether this thread writes a frame: a panic in it must not wait for itself.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The screen. Dropping it gives the terminal back.
 pub(crate) struct Screen {
@@ -63,9 +71,17 @@ impl Screen {
     /// Draws one frame, as one update of the terminal. Once the terminal was given back, nothing is drawn: a frame
     /// would hide the cursor and write over what others say.
     pub(crate) fn draw(&mut self, model: &Model) -> io::Result<()> {
+        let _frame = FRAME.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_ours() {
             return Ok(());
         }
+        WRITES.set(true);
+        let drawn = self.write_frame(model);
+        WRITES.set(false);
+        drawn
+    }
+
+    fn write_frame(&mut self, model: &Model) -> io::Result<()> {
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         let drawn = self.terminal.draw(|frame| super::view(model, frame)).map(|_| ());
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
@@ -133,6 +149,7 @@ fn enter() -> io::Result<()> {
 
 /// Once, whoever comes first. What fails is left: the terminal may be gone, and the rest must be tried.
 fn give_back() {
+    let _frame = (!WRITES.get()).then(|| FRAME.lock().unwrap_or_else(PoisonError::into_inner));
     if OURS.swap(false, Ordering::SeqCst) {
         let mut out = io::stdout();
         let _ = execute!(
