@@ -208,10 +208,10 @@ impl Engine {
         if matches!(command, Command::StartRun { .. }) {
             self.read_project();
         }
-        if matches!(command, Command::StartRun { .. } | Command::Promote(_)) {
-            if let Err(message) = self.room_for_a_run() {
-                return Reply::Failed { message };
-            }
+        if matches!(command, Command::StartRun { .. } | Command::Promote(_))
+            && let Err(message) = self.room_for_a_run()
+        {
+            return Reply::Failed { message };
         }
         match self.carry_out(Input::Command(command), actor) {
             Ok(rows) => Reply::Done { rows },
