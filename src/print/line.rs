@@ -30,8 +30,10 @@ pub(super) fn cause(style: &Style, at: Timestamp, headline: &str, cause: &Cause)
     for last in &cause.last_lines {
         lines.push(format!("         {}{}", style.dim(bar), visible(last)));
     }
-    if !cause.cure.is_empty() {
-        lines.push(indented(style, &format!("what to do: {}", cause.cure)));
+    // A cure may hold lines to copy: each stays one.
+    for (place, line) in cause.cure.lines().enumerate() {
+        let line = if place == 0 { format!("what to do: {line}") } else { format!("  {line}") };
+        lines.push(indented(style, &line));
     }
     lines
 }

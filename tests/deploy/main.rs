@@ -38,7 +38,7 @@ fn tell(stories: &[Story]) {
             .map(|(name, story)| {
                 let story = AssertUnwindSafe(story);
                 let thread = std::thread::Builder::new().name((*name).to_owned());
-                (*name, thread.spawn_scoped(scope, move || catch_unwind(|| story()).is_ok()).unwrap())
+                (*name, thread.spawn_scoped(scope, move || catch_unwind(story).is_ok()).unwrap())
             })
             .collect();
         told.into_iter().filter_map(|(name, thread)| (!thread.join().unwrap()).then_some(name)).collect()

@@ -9,9 +9,12 @@ const SECRET: &str = "staging-key-0123456789";
 pub(crate) fn story(shop: &Clone) {
     let staging = Site::new(shop.world, "staging", |site| site).unwrap();
     let production = Site::new(shop.world, "production", |site| site).unwrap();
+    let secret = shop.world.path().join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let secret = secret.display();
     let staging_lines = format!(
         "replicas = {{ web = 2, beat = 1 }}\nstrategy = \"rolling\"\nbake = \"1s\"\nhealth = \"/health\"\nsmoke = ['test \
-         -n \"$URL\"']\nsecrets = {{ SECRET_KEY = {{ command = \"echo {SECRET}\" }} }}\n{}",
+         -n \"$URL\"']\nsecrets = {{ SECRET_KEY = {{ command = \"cat {secret}\" }} }}\n{}",
         staging.lines()
     );
     let production_lines = format!(
