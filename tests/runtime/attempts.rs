@@ -299,7 +299,7 @@ fn the_directory_is_for_its_owner_alone() {
 }
 
 #[test]
-fn a_deployments_step_is_refused_in_words() {
+fn a_deployments_step_that_does_not_know_its_deployment_is_refused_in_words() {
     use towpath::domain::ids::ReleaseNumber;
     use towpath::domain::plan::{Target, Work};
     use towpath::domain::release::Artifact;
@@ -314,5 +314,5 @@ fn a_deployments_step_is_refused_in_words() {
     let Verdict::Failed(Cause { summary, .. }) = stage.carried_out().verdict else {
         panic!("it should have failed")
     };
-    assert_eq!(summary, "this runtime does not deploy");
+    assert_eq!(summary, "the step does not know which deployment it belongs to");
 }
