@@ -19,10 +19,9 @@ use super::{Place, Teller, project};
 use crate::cli::failure::{Failure, Sort};
 use crate::domain::health::ReplicaState;
 use crate::domain::time::Millis;
+use crate::runtime::OWN_PROGRAM;
 use crate::runtime::replica::{self, Spec, StopSignal, spec};
 
-/// The file that this process runs: keepers speak its version.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 /// How long a service may take until it answers. PostgreSQL takes about a second.
 const START: Duration = Duration::from_secs(60);
 /// How often it is asked.

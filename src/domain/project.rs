@@ -64,11 +64,7 @@ pub const STOP_TIMEOUT: Millis = Millis::seconds(30);
 #[must_use]
 pub fn secret_variables(project: &Project) -> BTreeSet<String> {
     let secrets = project.environments.values().flat_map(|environment| environment.secrets.values());
-    let names = secrets.filter_map(|source| match source {
-        SecretSource::Env(name) => Some(name.clone()),
-        SecretSource::File(_) | SecretSource::Command(_) => None,
-    });
-    names.collect()
+    secrets.filter_map(SecretSource::variable).map(ToOwned::to_owned).collect()
 }
 
 impl Role {
@@ -363,6 +359,15 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
+    /// The variable of the engine's environment that it is taken from, where it is.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Env(name) => Some(name),
+            Self::File(_) | Self::Command(_) => None,
+        }
+    }
+
     /// Which sort it is, as the configuration names it: `env`, `file`, `command`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -127,11 +127,7 @@ impl State {
         let today = self.project.iter().flat_map(|project| project.environments.values());
         let deployed = self.deployments.values().map(|deployment| &deployment.settings);
         let sources = today.chain(deployed).flat_map(|environment| environment.secrets.values());
-        let names = sources.filter_map(|source| match source {
-            SecretSource::Env(name) => Some(name.clone()),
-            SecretSource::File(_) | SecretSource::Command(_) => None,
-        });
-        names.collect()
+        sources.filter_map(SecretSource::variable).map(ToOwned::to_owned).collect()
     }
 
     /// Replicas as a plan's steps name them: runs of one role of one deployment, the routed role first.

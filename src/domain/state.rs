@@ -360,9 +360,7 @@ impl State {
     /// How long a step is likely to take: the median of its latest passes.
     #[must_use]
     pub fn estimate(&self, step: &StepId) -> Option<Millis> {
-        let mut past: Vec<Millis> = self.durations.get(step)?.iter().copied().collect();
-        past.sort_unstable();
-        past.get(past.len() / 2).copied()
+        median(self.durations.get(step)?)
     }
 
     /// How long a deployment's step is likely to take: a bake as long as its window, the others the median of their
@@ -372,10 +370,7 @@ impl State {
         if let Work::Bake { window, .. } = step.work {
             return Some(window);
         }
-        let past = self.deployment_durations.get(environment)?.get(&step.id)?;
-        let mut past: Vec<Millis> = past.iter().copied().collect();
-        past.sort_unstable();
-        past.get(past.len() / 2).copied()
+        median(self.deployment_durations.get(environment)?.get(&step.id)?)
     }
 
     /// The release that was made from a commit.
@@ -400,4 +395,10 @@ impl State {
                 .values()
                 .any(|deployment| !matches!(deployment.phase, DeploymentPhase::Ended(_)))
     }
+}
+
+fn median(past: &VecDeque<Millis>) -> Option<Millis> {
+    let mut past: Vec<Millis> = past.iter().copied().collect();
+    past.sort_unstable();
+    past.get(past.len() / 2).copied()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Engine;
-use super::{OWN_PROGRAM, log, prepare};
+use super::{log, prepare};
 use crate::domain::command::CommitFacts;
 use crate::domain::decide::Input;
 use crate::domain::effect::{Effect, Found, Outcome};
@@ -16,7 +16,7 @@ use crate::domain::release::Release;
 use crate::domain::state::{DeploymentKind, Run, State};
 use crate::runtime::attempt::{self, Spec};
 use crate::runtime::deploy::{Deploy, observe};
-use crate::runtime::{environment, lease};
+use crate::runtime::{OWN_PROGRAM, environment, lease};
 use crate::store::layout::Layout;
 
 /// How long a lease's file may be locked by somebody else, who holds that lock for one write as a rule.

@@ -10,11 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::OWN_PROGRAM;
 use super::prepare::CONFIG;
 use crate::config;
-use crate::domain::project::SecretSource;
-use crate::runtime::environment;
+use crate::runtime::{OWN_PROGRAM, environment};
 use crate::store::layout::{CACHE_VARIABLE, Layout, STATE_VARIABLE};
 
 /// How long a new engine may take until its socket answers: it folds the journal first.
@@ -60,11 +58,8 @@ fn secrets(layout: &Layout) -> BTreeMap<String, String> {
     let text = std::fs::read(layout.repository.join(&layout.root).join(CONFIG)).unwrap_or_default();
     let file = config::parse(&text, CONFIG).unwrap_or_default();
     let sources = file.environments.iter().flat_map(|environment| environment.secrets.values());
-    let names = sources.filter_map(|source| match &source.value {
-        SecretSource::Env(name) => Some(name),
-        SecretSource::File(_) | SecretSource::Command(_) => None,
-    });
-    names.filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect()
+    let names = sources.filter_map(|source| source.value.variable()).map(ToOwned::to_owned).collect();
+    environment::with_secrets(&names, std::env::vars())
 }
 
 fn start(layout: &Layout) -> anyhow::Result<std::process::Child> {

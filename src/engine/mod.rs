@@ -45,7 +45,3 @@ pub(crate) fn log(message: &str) {
     let at = jiff::Timestamp::from_millisecond(now().0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     eprintln!("{at:.3} {message}");
 }
-
-/// The file that this process runs, even when another version has taken its name since: an engine goes on through an
-/// upgrade, and its workers speak its own version.
-const OWN_PROGRAM: &str = "/proc/self/exe";

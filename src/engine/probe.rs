@@ -14,9 +14,10 @@ use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::{Environment, HealthCheck};
 use crate::probe::http::{Ask, Prober};
 use crate::router::nginx::labelled;
-use crate::runtime::deploy::{observe, replica_directory};
+use crate::runtime::deploy::observe;
 use crate::runtime::process::{Process, below};
 use crate::runtime::replica;
+use crate::store::layout::replica_directory;
 
 /// How often replicas are looked at; their states are asked of the kernel, which is cheap.
 const REPLICAS: Duration = Duration::from_secs(2);
@@ -93,15 +94,8 @@ impl Probe {
     /// What to ask: the environment's address, or, without one, a routed replica; `None` while there is none.
     fn ask(&self) -> Option<(Ask, Option<DeploymentId>)> {
         if let Some(url) = &self.url {
-            let ask = Ask {
-                expect_status: self.health.status,
-                within: Some(self.health.within),
-                ..Ask::new(
-                    format!("{}{}", url.trim_end_matches('/'), self.health.path),
-                    Duration::from(self.health.within).max(Duration::from_secs(1)),
-                )
-            };
-            return Some((ask, None));
+            let timeout = Duration::from(self.health.within).max(Duration::from_secs(1));
+            return Some((observe::ask_through(url, &self.health, timeout), None));
         }
         let meant = self.meant.of(&self.environment);
         let routed = meant.iter().filter(|one| one.key.role == ROUTED_ROLE).max_by_key(|one| one.weight)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use super::core::Engine;
-use super::{OWN_PROGRAM, log, now, probe};
+use super::{log, now, probe};
 use crate::domain::command::CommitFacts;
 use crate::domain::decide::Input;
 use crate::domain::effect::Outcome;
@@ -17,7 +17,7 @@ use crate::domain::time::Millis;
 use crate::domain::watch::Watch;
 use crate::git::{GitError, Mirror};
 use crate::runtime::deploy::read_progress;
-use crate::runtime::{environment, lease, replica};
+use crate::runtime::{OWN_PROGRAM, environment, lease, replica};
 
 /// What a look at the followed branch found.
 enum Look {

@@ -34,3 +34,7 @@ pub mod replica;
 pub mod services;
 pub mod workbench;
 pub mod worker;
+
+/// The file that this process runs, even when another version has taken its name since: an engine goes on through an
+/// upgrade, and its workers speak its own version.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";

@@ -129,12 +129,17 @@ impl Layout {
     /// Everything of one replica.
     #[must_use]
     pub fn replica(&self, key: &ReplicaKey) -> PathBuf {
-        let name = format!("d{}-{}-{}", key.deployment.0, key.role, key.index);
-        self.environment(&key.environment).join("replicas").join(name)
+        replica_directory(&self.environment(&key.environment), key)
     }
     /// An attempt's log: a directory of segments.
     #[must_use]
     pub fn log(&self, key: &AttemptKey) -> PathBuf {
         self.attempt(key).join("log")
     }
+}
+
+/// A replica's directory below its environment's.
+#[must_use]
+pub fn replica_directory(environment: &Path, key: &ReplicaKey) -> PathBuf {
+    environment.join("replicas").join(format!("d{}-{}-{}", key.deployment.0, key.role, key.index))
 }

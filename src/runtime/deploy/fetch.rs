@@ -23,20 +23,19 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
     }
     let mut facts =
         vec![target.artifact.id.short().to_owned(), format!("{} files verified", target.artifact.files)];
-    let secrets = match place::secrets(deploy).await {
+    let secrets = match place::secrets(bench, deploy).await {
         Ok(secrets) => secrets,
         Err(cause) => return Ok(failed(cause)),
     };
-    bench.hide(secrets.values().map(|secret| secret.expose().to_owned()));
     match secrets.len() {
         0 => {}
         1 => facts.push("1 secret answers".to_owned()),
         count => facts.push(format!("{count} secrets answer")),
     }
-    let env = place::env(deploy, target, bench.spec().commit.id.as_str(), &bench.spec().env);
+    let env = place::env(bench, deploy, target);
     if let Some(django) = place::django(deploy, target, env).filter(|_| !deploy.goes_back) {
         let line = django.manage(&["check"]);
-        let line = line.envs(secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned())));
+        let line = line.envs(secrets);
         bench.say(&format!("$ manage.py check, with the settings of {}", deploy.environment));
         let ended = bench.run(line).await?;
         if !ended.success() {

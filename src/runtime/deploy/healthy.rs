@@ -48,6 +48,21 @@ pub fn ask(settings: &Environment, port: u16) -> Ask {
     Ask { expect_status: *status, within: Some(*within), forwarded_proto: scheme, ..ask }
 }
 
+/// The question whether an environment is well, asked as its visitors would.
+#[must_use]
+pub fn ask_through(url: &str, health: &HealthCheck, timeout: Duration) -> Ask {
+    Ask {
+        expect_status: health.status,
+        within: Some(health.within),
+        ..Ask::new(address(url, &health.path), timeout)
+    }
+}
+
+/// A path below an environment's address.
+pub(super) fn address(url: &str, path: &str) -> String {
+    format!("{}{path}", url.trim_end_matches('/'))
+}
+
 pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Replicas) -> Result<Done> {
     let prober = Prober::new().map_err(anyhow::Error::msg)?;
     let until = Instant::now() + Duration::from(deploy.settings.health.start);

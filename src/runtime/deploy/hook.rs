@@ -8,17 +8,13 @@ use crate::runtime::command::CommandLine;
 use crate::runtime::workbench::{Done, Workbench};
 
 pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, hook: &Hook) -> Result<Done> {
-    let secrets = match place::secrets(deploy).await {
+    let secrets = match place::secrets(bench, deploy).await {
         Ok(secrets) => secrets,
         Err(cause) => return Ok(failed(cause)),
     };
-    bench.hide(secrets.values().map(|secret| secret.expose().to_owned()));
-    let env = place::env(deploy, &hook.target, bench.spec().commit.id.as_str(), &bench.spec().env);
+    let env = place::env(bench, deploy, &hook.target);
     bench.say(&format!("$ {}", hook.run));
-    let line = CommandLine::shell(&hook.run)
-        .cwd(place::app(&hook.target))
-        .envs(env)
-        .envs(secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned())));
+    let line = CommandLine::shell(&hook.run).cwd(place::app(&hook.target)).envs(env).envs(secrets);
     let ended = bench.run(line).await?;
     if ended.success() {
         return Ok(passed([]));

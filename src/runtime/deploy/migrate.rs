@@ -9,23 +9,20 @@ use crate::runtime::command::Ended;
 use crate::runtime::workbench::{Done, Workbench};
 
 pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target) -> Result<Done> {
-    let env = place::env(deploy, target, bench.spec().commit.id.as_str(), &bench.spec().env);
+    let env = place::env(bench, deploy, target);
     let Some(django) = place::django(deploy, target, env) else {
         return Ok(passed(["no Django project: nothing to migrate".to_owned()]));
     };
-    let secrets = match place::secrets(deploy).await {
+    let secrets = match place::secrets(bench, deploy).await {
         Ok(secrets) => secrets,
         Err(cause) => return Ok(failed(cause)),
     };
-    bench.hide(secrets.values().map(|secret| secret.expose().to_owned()));
     // libpq reads it for every connection; other databases do not know it.
     let mut options = deploy.settings.env.get("PGOPTIONS").cloned().unwrap_or_default();
     options.push_str(&format!(" -c lock_timeout={}", deploy.settings.lock_timeout.0));
     bench.say("$ manage.py migrate --noinput");
-    let line = django
-        .manage(&["migrate", "--noinput", "--no-color"])
-        .envs(secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned())))
-        .env("PGOPTIONS", options.trim());
+    let line =
+        django.manage(&["migrate", "--noinput", "--no-color"]).envs(secrets).env("PGOPTIONS", options.trim());
     let ended = bench.run(line).await?;
     let applied = ended.tail.iter().filter(|line| applied(line).is_some()).count();
     let fact = match applied {

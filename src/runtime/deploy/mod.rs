@@ -23,7 +23,7 @@ mod start;
 mod stop;
 mod verify;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,7 @@ use crate::domain::project::Environment;
 use crate::domain::release::Serving;
 use crate::domain::running::keys;
 use crate::router::Trouble;
+use crate::store::layout::replica_directory;
 
 pub use bake::read_progress;
 
@@ -73,7 +74,7 @@ pub struct Deploy {
 }
 
 impl Deploy {
-    /// A replica's directory. [`crate::store::layout::Layout::replica`] says the same.
+    /// A replica's directory.
     #[must_use]
     pub fn replica(&self, key: &ReplicaKey) -> PathBuf {
         replica_directory(&self.directory, key)
@@ -83,12 +84,6 @@ impl Deploy {
     pub fn keys(&self, replicas: &Replicas) -> Vec<ReplicaKey> {
         keys(replicas, self.deployment).collect()
     }
-}
-
-/// A replica's directory below its environment's.
-#[must_use]
-pub fn replica_directory(environment: &Path, key: &ReplicaKey) -> PathBuf {
-    environment.join("replicas").join(format!("d{}-{}-{}", key.deployment.0, key.role, key.index))
 }
 
 /// Carries a deployment's step out.

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-pub use super::healthy::ask;
-use super::replica_directory;
+pub use super::healthy::{ask, ask_through};
 use crate::domain::health::ReplicaState;
 use crate::domain::ids::{DeploymentId, ReplicaKey};
 use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::{Environment, Router};
 use crate::domain::state::Live;
-use crate::probe::http::{Ask, Prober};
+use crate::probe::http::Prober;
 use crate::router::nginx::labelled;
 use crate::runtime::replica;
+use crate::store::layout::replica_directory;
 
 /// How long it is tried to get a good answer before a bad one counts.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,12 +49,7 @@ async fn look(
     given: &[DeploymentId],
 ) -> Option<Live> {
     if let (Router::Nginx(_), Some(url)) = (&settings.router, &settings.url) {
-        let ask = Ask {
-            expect_status: settings.health.status,
-            within: Some(settings.health.within),
-            ..Ask::new(format!("{}{}", url.trim_end_matches('/'), settings.health.path), ANSWER)
-        };
-        let answer = prober.ask(&ask).await;
+        let answer = prober.ask(&ask_through(url, &settings.health, ANSWER)).await;
         let deployment = answer.deployment.as_deref().and_then(labelled)?;
         return Some(Live { deployment, healthy: answer.healthy });
     }

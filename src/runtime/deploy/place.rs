@@ -9,7 +9,8 @@ use crate::domain::plan::{Cause, Target};
 use crate::domain::project::ProjectKind;
 use crate::runtime::environment;
 use crate::runtime::python::django::Place;
-use crate::secret::{self, Secret};
+use crate::runtime::workbench::Workbench;
+use crate::secret;
 
 /// The directory with the application's files.
 #[must_use]
@@ -17,14 +18,10 @@ pub fn app(target: &Target) -> PathBuf {
     Path::new(&target.artifact.location).join("app")
 }
 
-/// The environment of every process of a release, but for its secrets. `base` is what the engine may pass on.
+/// The environment of every process of a release, but for its secrets.
 #[must_use]
-pub fn env(
-    deploy: &Deploy,
-    target: &Target,
-    commit: &str,
-    base: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
+pub fn env(bench: &Workbench, deploy: &Deploy, target: &Target) -> BTreeMap<String, String> {
+    let base = &bench.spec().env;
     let mut env = environment::of_release(base);
     let venv = Path::new(&target.artifact.location).join("venv");
     let path = base.get("PATH").map_or("/usr/bin:/bin", String::as_str);
@@ -39,7 +36,7 @@ pub fn env(
     env.insert("TOWPATH_ENVIRONMENT".into(), deploy.environment.0.clone());
     env.insert("TOWPATH_DEPLOYMENT".into(), deploy.deployment.0.to_string());
     env.insert("TOWPATH_RELEASE".into(), target.release.to_string());
-    env.insert("TOWPATH_COMMIT".into(), commit.to_owned());
+    env.insert("TOWPATH_COMMIT".into(), bench.spec().commit.id.0.clone());
     if let Some(version) = &deploy.version {
         env.insert("TOWPATH_VERSION".into(), version.clone());
     }
@@ -50,20 +47,25 @@ pub fn env(
     env
 }
 
-/// The environment's secrets, asked for now.
+/// The environment's secrets, asked for now; from here on the step's log hides them.
 ///
 /// # Errors
 /// Which one has no value, and why.
-pub async fn secrets(deploy: &Deploy) -> Result<BTreeMap<String, Secret>, Cause> {
+pub async fn secrets(bench: &mut Workbench, deploy: &Deploy) -> Result<BTreeMap<String, String>, Cause> {
     let own = |name: &str| std::env::var(name).ok();
-    secret::resolve(&deploy.settings.secrets, &deploy.home, &own).await.map_err(|trouble| Cause {
-        summary: trouble.to_string(),
-        expected: format!("a value for {}, from its {} source", trouble.name, trouble.kind),
-        measured: trouble.measured.clone(),
-        exit_code: None,
-        last_lines: Vec::new(),
-        cure: trouble.cure.clone(),
-    })
+    let resolved =
+        secret::resolve(&deploy.settings.secrets, &deploy.home, &own).await.map_err(|trouble| Cause {
+            summary: trouble.to_string(),
+            expected: format!("a value for {}, from its {} source", trouble.name, trouble.kind),
+            measured: trouble.measured.clone(),
+            exit_code: None,
+            last_lines: Vec::new(),
+            cure: trouble.cure.clone(),
+        })?;
+    let values: BTreeMap<String, String> =
+        resolved.into_iter().map(|(name, secret)| (name, secret.expose().to_owned())).collect();
+    bench.hide(values.values().cloned());
+    Ok(values)
 }
 
 /// Where `manage.py` runs; `None` where the release is no Django project.

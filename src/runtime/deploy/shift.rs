@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::healthy::HERE;
+use super::healthy::{HERE, address};
 use super::{Deploy, failed, passed};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::DeploymentId;
@@ -55,8 +55,7 @@ pub(super) async fn run(
         Err(trouble) => return Ok(failed(trouble)),
     };
     let prober = Prober::new().map_err(anyhow::Error::msg)?;
-    let path = &deploy.settings.health.path;
-    let ask = Ask::new(format!("{}{path}", url.trim_end_matches('/')), ANSWER);
+    let ask = Ask::new(address(url, &deploy.settings.health.path), ANSWER);
     let confirmed = match confirm(&prober, &ask, &route, &Wanted::of(&route, wanted), CONFIRM).await {
         Ok(confirmed) => confirmed,
         Err(trouble) => return Ok(failed(trouble)),

@@ -11,11 +11,9 @@ use crate::domain::plan::{Cause, Replicas};
 use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::{Role, Router};
 use crate::router::static_files;
+use crate::runtime::OWN_PROGRAM;
 use crate::runtime::replica::{self, Spec, StopSignal, spec};
 use crate::runtime::workbench::{Done, Workbench};
-
-/// The file that this process runs: keepers speak its version.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Replicas) -> Result<Done> {
     let Some(role) = deploy.serving.roles.get(&replicas.role) else {
@@ -31,7 +29,7 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
     } {
         facts.push(fact);
     }
-    let env = place::env(deploy, &replicas.target, bench.spec().commit.id.as_str(), &bench.spec().env);
+    let env = place::env(bench, deploy, &replicas.target);
     let mut started = 0;
     for key in deploy.keys(replicas) {
         if bench.cancelled() {
@@ -47,8 +45,7 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
             replica::prepare(&dir, &spec)?;
         }
         // The keeper asks for the secrets itself, from the environment that we have ourselves.
-        let own: BTreeMap<String, String> =
-            std::env::vars().filter(|(name, _)| !name.starts_with("TOWPATH_ATTEMPT")).collect();
+        let own: BTreeMap<String, String> = std::env::vars().collect();
         replica::launch(&dir, Path::new(OWN_PROGRAM), &own)
             .await
             .with_context(|| format!("{key} could not be given a keeper"))?;

@@ -9,7 +9,7 @@ use super::healthy;
 use super::{Deploy, count, failed, passed, place, telling};
 use crate::domain::health::ReplicaState;
 use crate::domain::plan::{Cause, Target};
-use crate::probe::http::{Ask, Prober};
+use crate::probe::http::Prober;
 use crate::router::nginx::labelled;
 use crate::runtime::replica;
 use crate::runtime::workbench::{Done, Workbench};
@@ -41,15 +41,14 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         }
     }
     facts.push(format!("{} up", count(of_release.len())));
-    let env = place::env(deploy, target, bench.spec().commit.id.as_str(), &bench.spec().env);
+    let env = place::env(bench, deploy, target);
     if let Some(django) = place::django(deploy, target, env) {
-        let secrets = match place::secrets(deploy).await {
+        let secrets = match place::secrets(bench, deploy).await {
             Ok(secrets) => secrets,
             Err(cause) => return Ok(failed(cause)),
         };
-        bench.hide(secrets.values().map(|secret| secret.expose().to_owned()));
         let line = django.manage(&["migrate", "--check", "--noinput", "--no-color"]);
-        let line = line.envs(secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned())));
+        let line = line.envs(secrets);
         bench.say("$ manage.py migrate --check");
         let ended = bench.run(line).await?;
         if !ended.success() {
@@ -70,11 +69,7 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
 async fn through(deploy: &Deploy, target: &Target, url: &str) -> Result<Result<String, Cause>> {
     let prober = Prober::new().map_err(anyhow::Error::msg)?;
     let health = &deploy.settings.health;
-    let ask = Ask {
-        expect_status: health.status,
-        within: Some(health.within),
-        ..Ask::new(format!("{}{}", url.trim_end_matches('/'), health.path), ANSWER)
-    };
+    let ask = healthy::ask_through(url, health, ANSWER);
     let mut cause = Cause::default();
     for _ in 0..TRIES {
         let answer = prober.ask(&ask).await;
