@@ -14,7 +14,8 @@
 //! | [`store`] | journal, log segments, ballast, where each lies | `domain`, `text` |
 //! | [`probe`] | one question to something that runs | `domain`, `text` |
 //! | [`router`] | who gets the traffic: nginx | `domain`, `text`, `store::durable`, `probe` |
-//! | [`runtime`] | where steps and replicas run: a worker an attempt, a keeper a replica | `domain`, `preset`, `text`, `secret`, `git`, `store`, `probe`, `router` |
+//! | [`docker`] | Docker engines: reached, asked, told | `domain`, `text` |
+//! | [`runtime`] | where steps and replicas run: a worker an attempt, a keeper a replica | `domain`, `preset`, `text`, `secret`, `git`, `store`, `probe`, `router`, `docker` |
 //! | [`wire`] | JSON lines between viewer and engine | `domain`, `store::layout` |
 //! | [`engine`] | one loop: decide, write, act | all above |
 //! | [`tui`], [`print`](mod@print) | what people and programs read | `domain`, `text`, `wire`, `store::segment` |
@@ -24,6 +25,7 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod docker;
 pub mod domain;
 pub mod engine;
 pub mod git;

@@ -22,13 +22,14 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("secret", vec!["domain", "text"]),
         ("probe", vec!["domain", "text"]),
         ("router", vec!["domain", "text", "store::durable", "store::StoreError", "probe"]),
-        ("runtime", vec!["domain", "preset", "text", "secret", "git", "store", "probe", "router"]),
+        ("docker", vec!["domain", "text"]),
+        ("runtime", vec!["domain", "preset", "text", "secret", "git", "store", "probe", "router", "docker"]),
         ("wire", vec!["domain", "store::layout"]),
         (
             "engine",
             vec![
                 "domain", "config", "preset", "text", "secret", "git", "store", "runtime", "probe", "router",
-                "wire",
+                "docker", "wire",
             ],
         ),
         ("tui", vec!["domain", "text", "wire", "store::segment"]),
@@ -36,7 +37,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
             "demo",
             vec![
                 "domain", "text", "config", "preset", "git", "secret", "store", "runtime", "probe", "router",
-                "wire", "engine", "print", "cli",
+                "docker", "wire", "engine", "print", "cli",
             ],
         ),
         ("print", vec!["domain", "text", "wire", "store::segment"]),

@@ -23,6 +23,8 @@ pub enum ReplicaState {
     Stopped,
     /// It should live, and nothing of it does.
     Gone,
+    /// Its host cannot be asked: neither well nor unwell.
+    Unknown,
 }
 
 /// As a person reads it in a row.
@@ -44,6 +46,7 @@ impl ReplicaState {
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
             Self::Gone => "gone",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -71,6 +74,49 @@ pub struct ReplicaSample {
     pub weight: Option<u8>,
     /// Resident memory, bytes.
     pub memory: Option<u64>,
+    /// The most memory it may have, bytes; `None` without a limit.
+    #[serde(default)]
+    pub memory_limit: Option<u64>,
+    /// Tenths of a per cent of one core that it used lately.
+    #[serde(default)]
+    pub cpu_permille: Option<u32>,
+    /// The host that it is on, by name; `None` on the process runtime.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// What Docker's own health check says; `None` without one.
+    #[serde(default)]
+    pub health: Option<String>,
+    /// It was ended for want of memory.
+    #[serde(default)]
+    pub oom: bool,
+}
+
+/// One Docker engine as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSample {
+    /// Its name in the environment.
+    pub name: String,
+    /// Its version, or why it cannot be reached, a clause.
+    pub reached: Result<String, String>,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// What runs there under this environment's labels and should not, or is another than was deployed: a clause each.
+    pub strays: Vec<String>,
+}
+
+/// Who may change an environment now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseHolder {
+    /// Who: a person and a machine.
+    pub who: String,
+    /// What for: a deployment, of which repository.
+    pub what: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it was heard of last.
+    pub heartbeat: Timestamp,
+    /// It is this engine's own.
+    pub ours: bool,
 }
 
 /// One answer to a health check.
@@ -134,6 +180,24 @@ pub enum Sample {
         at: Timestamp,
         /// Who; sorted by deployment, role, index.
         replicas: Vec<ReplicaSample>,
+    },
+    /// An environment's hosts: every one that is configured.
+    Hosts {
+        /// Where.
+        environment: EnvironmentName,
+        /// When.
+        at: Timestamp,
+        /// Which.
+        hosts: Vec<HostSample>,
+    },
+    /// An environment's lease.
+    Lease {
+        /// Where.
+        environment: EnvironmentName,
+        /// When.
+        at: Timestamp,
+        /// Who holds it; `None`: nobody.
+        holder: Option<LeaseHolder>,
     },
     /// An environment's health check.
     Http {

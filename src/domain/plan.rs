@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::finding::Finding;
 use super::ids::{CommitId, DeploymentId, EnvironmentName, PlanDigest, ReleaseNumber, StepId};
-use super::project::{ArtifactSettings, Judge, Place, ProjectKind, Role, Service};
+use super::project::{ArtifactSettings, Host, Judge, Place, ProjectKind, Role, Service};
 use super::release::Artifact;
-use super::time::Millis;
+use super::time::{Millis, Timestamp};
 
 /// What a run or a deployment will do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -353,11 +353,29 @@ pub struct Output {
     pub tail: Vec<String>,
 }
 
-/// A failed step's working directory, kept so that a person can look.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A failed step's working directory or container, kept so that a person can look.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The directory.
+    /// The directory; inside of the container where there is one.
     pub directory: String,
     /// The environment its command had.
     pub env: BTreeMap<String, String>,
+    /// The container that it ran in, with what was beside it.
+    #[serde(default)]
+    pub container: Option<KeptContainer>,
+}
+
+/// A failed step's containers, kept for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptContainer {
+    /// The engine that they are on.
+    pub host: Host,
+    /// An image of the step's container as it ended, to look around in: its id.
+    pub image: String,
+    /// The container's own id.
+    pub id: String,
+    /// Their network; its services still run.
+    pub network: String,
+    /// When they are removed.
+    pub until: Timestamp,
 }

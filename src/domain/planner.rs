@@ -184,7 +184,7 @@ fn work_of(project: &Project, commit: &CommitFacts, stage: &Stage) -> Work {
     match &stage.work {
         StageWork::Install => Work::Install(setting),
         StageWork::Exec { run, place, judge } => {
-            Work::Exec(Exec { setting, run: run.clone(), place: *place, judge: *judge })
+            Work::Exec(Exec { setting, run: run.clone(), place: place.clone(), judge: *judge })
         }
         StageWork::Candidate => {
             Work::Build(Build { setting, artifact: project.artifact.clone(), roles: project.roles.clone() })

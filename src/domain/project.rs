@@ -36,6 +36,9 @@ pub struct Project {
     pub artifact: ArtifactSettings,
     /// What the pipeline does, in the order of the configuration; presets first.
     pub stages: Vec<Stage>,
+    /// What stages may have beside them, by name.
+    #[serde(default)]
+    pub services: BTreeMap<String, ContainerService>,
     /// What a release runs, by name; it travels with the commit.
     #[serde(default)]
     pub roles: BTreeMap<String, Role>,
@@ -53,6 +56,20 @@ pub struct Role {
     /// How many there may be at once, those of another deployment included; `None` bounds nothing. Only 1 is
     /// supported as a bound.
     pub max: Option<u32>,
+    /// The port that it listens at inside of its container, given to it as `$PORT`. A process is given a free one.
+    #[serde(default = "container_port")]
+    pub port: u16,
+    /// What is mounted into its containers: `NAME:/path` (a volume of the host's engine) or `/directory:/path`, either
+    /// with `:ro`.
+    #[serde(default)]
+    pub volumes: Vec<String>,
+}
+
+/// The port of a role whose configuration names none: the one that Django's and gunicorn's examples use.
+pub const CONTAINER_PORT: u16 = 8000;
+
+fn container_port() -> u16 {
+    CONTAINER_PORT
 }
 
 /// How long a replica may take to stop where its role does not say: as long as gunicorn gives its own requests.
@@ -68,6 +85,18 @@ pub fn secret_variables(project: &Project) -> BTreeSet<String> {
 }
 
 impl Role {
+    /// A role of which any number may run, as long as they like, with nothing mounted.
+    #[must_use]
+    pub fn new(command: &str) -> Self {
+        Self {
+            command: command.to_owned(),
+            stop_timeout: STOP_TIMEOUT,
+            max: None,
+            port: CONTAINER_PORT,
+            volumes: Vec::new(),
+        }
+    }
+
     /// Whether there may never be two, not even during a deployment.
     #[must_use]
     pub const fn is_exclusive(&self) -> bool {
@@ -94,18 +123,61 @@ impl Default for Pipeline {
     }
 }
 
+/// What an artifact is and what runs it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuntimeKind {
+    /// A directory with its own virtual environment, run as processes of the engine's machine.
+    #[default]
+    Process,
+    /// An image, run as containers of one or many Docker engines.
+    Docker,
+}
+
+/// How an image is built, named and moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSettings {
+    /// Its name without a tag, e.g. `registry.example.com/harbor`; the commit's SHA is its tag.
+    pub name: String,
+    /// The Dockerfile, relative to the project's directory.
+    pub dockerfile: String,
+    /// The stage of the Dockerfile to build; `None` is its last.
+    pub target: Option<String>,
+    /// Build arguments; never secrets.
+    pub args: BTreeMap<String, String>,
+    /// Where the build's secrets come from (`RUN --mount=type=secret,id=NAME`), by id. BuildKit alone has them.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Whether it travels through the registry that its name begins with; otherwise it is streamed from the engine
+    /// that built it to each host.
+    pub push: bool,
+}
+
 /// How the artifact is built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactSettings {
+    /// The image; `None` on the process runtime.
+    #[serde(default)]
+    pub image: Option<ImageSettings>,
     /// Whether `collectstatic` runs in the build (Django, where `STATIC_ROOT` is set).
     pub collectstatic: bool,
     /// Environment of the build, throw-away values only.
     pub env: BTreeMap<String, String>,
 }
 
+impl ArtifactSettings {
+    /// What runs it.
+    #[must_use]
+    pub const fn runtime(&self) -> RuntimeKind {
+        match self.image {
+            Some(_) => RuntimeKind::Docker,
+            None => RuntimeKind::Process,
+        }
+    }
+}
+
 impl Default for ArtifactSettings {
     fn default() -> Self {
-        Self { collectstatic: true, env: BTreeMap::new() }
+        Self { image: None, collectstatic: true, env: BTreeMap::new() }
     }
 }
 
@@ -156,13 +228,16 @@ pub enum StageWork {
 }
 
 /// Where a command runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// In a checkout of the commit, with the installed development environment first on `PATH` where there is one.
     Source,
-    /// In a copy of the candidate's tree, with the candidate's own packages, development ones in an overlay.
+    /// In a copy of the candidate's tree, with the candidate's own packages, development ones in an overlay. Of an
+    /// image: in a container of it, development packages in a layer on top that is never pushed.
     Candidate,
+    /// In a container of this image, with the commit's files in its working directory.
+    Image(String),
 }
 
 /// How the end of a command is read. Most tools say it with their exit code; some need their output read.
@@ -190,11 +265,43 @@ pub enum Judge {
 }
 
 /// What runs beside a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Service {
     /// A throw-away PostgreSQL server, empty, on a socket and a port of its own.
     Postgres,
+    /// A throw-away container on the step's own network, where its name is its host name.
+    Container(ContainerService),
+}
+
+/// A container beside a step.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ContainerService {
+    /// Its name, which is its host name for the step.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// Its command line; `None` is the image's own.
+    pub command: Option<String>,
+    /// Its environment variables; never secrets of anybody's.
+    pub env: BTreeMap<String, String>,
+    /// How it is found to be ready.
+    pub ready: Ready,
+}
+
+/// How a service is found to be ready. Asked from inside of its own network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ready {
+    /// The image's own `HEALTHCHECK` where it has one; otherwise that it runs.
+    Image,
+    /// A connection to this port is taken.
+    Tcp(u16),
+    /// PostgreSQL at this address answers a startup message and takes the user in:
+    /// `postgres://USER:PASSWORD@NAME:PORT/DATABASE`.
+    Postgres(String),
+    /// This command line, run inside of it, ends with 0.
+    Command(String),
 }
 
 /// For which commits a stage runs.
@@ -252,6 +359,13 @@ pub struct Environment {
     /// Who spreads the traffic.
     #[serde(default)]
     pub router: Router,
+    /// The Docker engines it runs on, replicas spread over them in turn; empty on the process runtime.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
+    /// The Docker network that its containers join, where it must be one that is there already; otherwise one is made
+    /// on each host.
+    #[serde(default)]
+    pub network: Option<String>,
 }
 
 impl Environment {
@@ -287,7 +401,43 @@ impl Default for Environment {
             secrets: BTreeMap::new(),
             lock_timeout: LOCK_TIMEOUT,
             router: Router::None,
+            hosts: Vec::new(),
+            network: None,
         }
+    }
+}
+
+/// One Docker engine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Host {
+    /// How people call it; unique in its environment.
+    pub name: String,
+    /// Where it answers: `unix:///…`, `tcp://HOST:PORT`, `ssh://[USER@]HOST[:PORT]`, `context:NAME`, or `default`, which
+    /// is what `DOCKER_HOST` or the current context says, otherwise the local socket.
+    pub url: String,
+    /// The IP address of it at which the router reaches its containers; they publish their ports there and nowhere
+    /// else. `None`: 127.0.0.1 of an engine on this machine, the url's own address otherwise.
+    pub address: Option<std::net::IpAddr>,
+    /// The directory with `ca.pem`, `cert.pem` and `key.pem` for `tcp://`; `None` is without TLS.
+    pub tls: Option<String>,
+}
+
+impl Host {
+    /// The engine that this machine uses when nothing is said.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self { name: "local".to_owned(), url: "default".to_owned(), address: None, tls: None }
+    }
+}
+
+impl Environment {
+    /// Which of the hosts a replica is on: replica 1 on the first, and so in turn. The numbers alone decide, so that
+    /// nothing has to be remembered. `None` on the process runtime.
+    #[must_use]
+    pub fn host_of(&self, index: u32) -> Option<&Host> {
+        let count = self.hosts.len();
+        let at = usize::try_from(index.saturating_sub(1)).unwrap_or(0).checked_rem(count)?;
+        self.hosts.get(at)
     }
 }
 

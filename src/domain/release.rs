@@ -6,21 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::ids::{ArtifactId, CommitId, ReleaseNumber, RunId};
-use super::project::{ProjectKind, Role};
+use super::project::{ImageSettings, ProjectKind, Role, RuntimeKind};
 use super::time::Timestamp;
 
 /// What a pipeline builds once per commit, tests, and promotes as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// Identity by content.
+    /// What runs it.
+    #[serde(default)]
+    pub runtime: RuntimeKind,
+    /// Identity by content: of an image, its id, which every engine computes alike.
     pub id: ArtifactId,
-    /// Where it is: a directory (process runtime) or an image reference (Docker).
+    /// Where it is: a directory (process runtime) or an image's name with the commit's SHA as its tag (Docker).
     pub location: String,
     /// What it was built from: hash of the tree, the lock, the interpreter and the build's settings.
     pub inputs: String,
     /// Size in bytes.
     pub bytes: u64,
-    /// Number of files.
+    /// Number of files; of an image, of layers.
     pub files: u64,
 }
 
@@ -73,6 +76,9 @@ pub struct Serving {
     pub settings: Option<String>,
     /// What runs, by name.
     pub roles: BTreeMap<String, Role>,
+    /// How its image was built and is moved; `None` on the process runtime.
+    #[serde(default)]
+    pub image: Option<ImageSettings>,
     /// The collected static files, relative to the artifact's directory; `None` where there are none.
     pub static_files: Option<String>,
     /// Hash of what tells which of the artifact's files were touched since it was built: going back to it then reads

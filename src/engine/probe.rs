@@ -67,6 +67,11 @@ impl Probe {
             port: status.port,
             weight: meant.weight,
             memory: status.pid.map(|pid| resident(pid, all)),
+            memory_limit: None,
+            cpu_permille: None,
+            host: None,
+            health: None,
+            oom: false,
         }
     }
 

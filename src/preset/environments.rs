@@ -105,6 +105,8 @@ fn one(table: &EnvironmentTable, replicas: BTreeMap<String, u32>) -> Environment
         secrets: table.secrets.iter().map(|(name, source)| (name.clone(), source.value.clone())).collect(),
         lock_timeout: table.lock_timeout.as_ref().map_or(usual.lock_timeout, |timeout| timeout.value),
         router: table.nginx.as_ref().map_or(usual.router, |nginx| Router::Nginx(nginx.value.clone())),
+        hosts: Vec::new(),
+        network: None,
     }
 }
 

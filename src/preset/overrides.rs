@@ -98,8 +98,8 @@ fn change_step(applied: &mut Applied, index: usize, table: &StageTable) {
             ));
         } else {
             let place = match (&table.place, &draft.stage.work) {
-                (Some(place), _) => place.value,
-                (None, StageWork::Exec { place, .. }) => *place,
+                (Some(place), _) => place.value.clone(),
+                (None, StageWork::Exec { place, .. }) => place.clone(),
                 (None, _) => Place::Candidate,
             };
             draft.stage.work =
@@ -111,7 +111,7 @@ fn change_step(applied: &mut Applied, index: usize, table: &StageTable) {
         }
     } else if let Some(wanted) = &table.place {
         match &mut draft.stage.work {
-            StageWork::Exec { place, .. } => *place = wanted.value,
+            StageWork::Exec { place, .. } => *place = wanted.value.clone(),
             _ => applied.mistakes.push(Mistake::new(
                 wanted.place,
                 format!("the step \"{name}\" has a place of its own; \"in\" does not apply to it."),
@@ -137,7 +137,7 @@ fn write(draft: &mut Draft, table: &StageTable) {
         draft.written = needs.iter().map(|need| need.place).collect();
     }
     if let Some(services) = &table.services {
-        let services: BTreeSet<Service> = services.iter().map(|service| service.value).collect();
+        let services: BTreeSet<Service> = services.iter().map(|service| service.value.clone()).collect();
         draft.stage.services = services.into_iter().collect();
     }
     if let Some(env) = &table.env {
@@ -279,9 +279,10 @@ fn add(applied: &mut Applied, table: &StageTable) {
 /// A stage with a command, with the defaults of a stage of one's own.
 fn new_stage(applied: &Applied, table: &StageTable, usual: Place) -> Option<Draft> {
     let run = table.run.as_ref()?;
-    let place = table.place.as_ref().map_or(usual, |place| place.value);
+    let place = table.place.as_ref().map_or(usual, |place| place.value.clone());
     let wanted = match place {
-        Place::Source => "install",
+        // An image brings what it needs; the checks that come before it are those of the source.
+        Place::Source | Place::Image(_) => "install",
         Place::Candidate => "candidate",
     };
     // A need on `candidate` stays where there is none: it is then said to be missing.

@@ -124,6 +124,7 @@ pub fn resolve(
         pipeline: pipeline(file),
         artifact: artifact(file, collects),
         stages,
+        services: std::collections::BTreeMap::new(),
         roles: roles.roles,
         environments,
     };
@@ -147,6 +148,7 @@ fn artifact(file: &config::File, collects: bool) -> ArtifactSettings {
     let env = file.artifact.env.iter().flatten();
     let written = file.artifact.collectstatic.as_ref();
     ArtifactSettings {
+        image: None,
         collectstatic: written.map_or(usual.collectstatic && collects, |written| written.value),
         env: env.map(|(name, value)| (name.clone(), value.value.clone())).collect(),
     }

@@ -19,9 +19,9 @@ pub(super) struct Roles {
 pub(super) fn written(tables: &[RoleTable]) -> Roles {
     let roles = tables.iter().map(|table| {
         let role = Role {
-            command: table.command.value.clone(),
             stop_timeout: table.stop_timeout.as_ref().map_or(STOP_TIMEOUT, |timeout| timeout.value),
             max: table.max.as_ref().map(|max| max.value),
+            ..Role::new(&table.command.value)
         };
         (table.name.value.clone(), role)
     });
@@ -64,7 +64,7 @@ pub(super) fn detect(tree: &dyn Tree, found: &Django, dependencies: &Dependencie
 impl Roles {
     fn add(&mut self, name: &str, command: String, why: &str) {
         self.detected.push(format!("{name}: {command} ({why})"));
-        self.roles.insert(name.to_owned(), Role { command, stop_timeout: STOP_TIMEOUT, max: None });
+        self.roles.insert(name.to_owned(), Role::new(&command));
     }
 }
 

@@ -34,7 +34,7 @@ impl Measured {
                     self.answers.insert(environment, (at, answer));
                 }
             }
-            Sample::Bake { .. } => {}
+            Sample::Hosts { .. } | Sample::Lease { .. } | Sample::Bake { .. } => {}
         }
     }
 

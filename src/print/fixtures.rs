@@ -38,6 +38,7 @@ fn project() -> Project {
         pipeline: Pipeline::default(),
         artifact: ArtifactSettings::default(),
         stages: Vec::new(),
+        services: BTreeMap::new(),
         roles: BTreeMap::new(),
         environments: BTreeMap::from([
             ("staging".into(), environment(None, false, Strategy::BlueGreen)),
@@ -51,7 +52,7 @@ fn release(number: u64) -> Release {
     let migration = |name: &str| MigrationRef { name: name.to_owned(), hash: "h".to_owned(), leaf: true };
     let mut migrations = vec![migration("shop.0001_initial")];
     migrations.extend((number == 3).then(|| migration("shop.0002_gift_card")));
-    let role = || Role { command: "x".to_owned(), stop_timeout: Millis::seconds(10), max: None };
+    let role = || Role { stop_timeout: Millis::seconds(10), ..Role::new("x") };
     let roles = BTreeMap::from([("web".to_owned(), role()), ("worker".to_owned(), role())]);
     let digits = number.to_string().repeat(40);
     Release {
@@ -60,6 +61,7 @@ fn release(number: u64) -> Release {
         subject: format!("Release \u{1b}[31m{number}"),
         version: None,
         artifact: Artifact {
+            runtime: crate::domain::project::RuntimeKind::Process,
             id: ArtifactId(format!("sha256:{digits}")),
             location: "/artifacts/x".to_owned(),
             inputs: String::new(),

@@ -29,7 +29,7 @@ struct Stand {
 /// # Errors
 /// When it cannot be run at all.
 pub async fn run(bench: &mut Workbench, exec: &Exec) -> Result<Done> {
-    match exec.place {
+    match &exec.place {
         Place::Source => {
             let mut stand = source(bench, exec).await?;
             bench.serve(&exec.setting.services).await?;
@@ -37,6 +37,7 @@ pub async fn run(bench: &mut Workbench, exec: &Exec) -> Result<Done> {
             stand.notices.extend(judged.findings);
             Ok(done(judged.verdict, judged.facts, stand.notices))
         }
+        Place::Image(image) => anyhow::bail!("a container of {image} cannot be had here yet"),
         Place::Candidate => {
             // The overlay points the settings' databases at the services, so these come first.
             bench.serve(&exec.setting.services).await?;

@@ -91,8 +91,11 @@ fn record(dir: &Path) -> PathBuf {
 }
 
 /// Starts a service unless the step has it already.
-pub(super) async fn start(bench: &mut Workbench, service: Service) -> anyhow::Result<()> {
+pub(super) async fn start(bench: &mut Workbench, service: &Service) -> anyhow::Result<()> {
     match service {
+        Service::Container(service) => {
+            anyhow::bail!("{} is a container: this step does not run in one", service.name)
+        }
         Service::Postgres if bench.services.postgres.is_some() => Ok(()),
         Service::Postgres => {
             let directory = postgres::directory();

@@ -144,7 +144,7 @@ impl Workbench {
             if self.cancelled() {
                 return Err(Stopped.into());
             }
-            super::services::start(self, *service).await?;
+            super::services::start(self, service).await?;
         }
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Workbench {
         let passwords = environment::passwords(&env);
         let mut redactor = Redactor::new(self.spec.redact.iter().cloned().chain(passwords));
         env.retain(|_, value| redactor.redact(value) == value.as_str());
-        self.kept = Some(Kept { directory: directory.to_string_lossy().into_owned(), env });
+        self.kept = Some(Kept { directory: directory.to_string_lossy().into_owned(), env, container: None });
     }
 
     /// What [`keep`](Self::keep) was told last.

@@ -68,6 +68,7 @@ impl Samples {
                     answers.pop_front();
                 }
             }
+            Sample::Hosts { .. } | Sample::Lease { .. } => {}
             Sample::Bake { key, at, report } => {
                 // Of one owner only the newest bake is looked at.
                 self.bakes.retain(|known, _| known.owner != key.owner || known == &key);

@@ -117,7 +117,7 @@ mod tests {
             ("not-a-name", "left out"),
         ];
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let kept = Kept { directory: home.path().display().to_string(), env };
+        let kept = Kept { directory: home.path().display().to_string(), env, container: None };
         let mut process = command(OsStr::new(shell), &kept, "run 1 test");
         process.env("HOME", home.path());
         let mut child = process

@@ -71,15 +71,15 @@ fn step(id: &str, group: &str, needs: &[&str], work: Work) -> Step {
 }
 
 fn plan() -> Plan {
-    let source = Place::Source;
-    let candidate = Place::Candidate;
+    let source = || Place::Source;
+    let candidate = || Place::Candidate;
     let steps = vec![
         step("install", "install", &[], Work::Install(setting(Vec::new()))),
-        step("ruff", "lint", &["install"], exec("ruff check .", source)),
-        step("black", "lint", &["install"], exec("black --check .", source)),
-        step("mypy", "lint", &["install"], exec("mypy .", source)),
-        step("bandit", "security", &["install"], exec("bandit -r .", source)),
-        step("pip-audit", "security", &["install"], exec("pip-audit", source)),
+        step("ruff", "lint", &["install"], exec("ruff check .", source())),
+        step("black", "lint", &["install"], exec("black --check .", source())),
+        step("mypy", "lint", &["install"], exec("mypy .", source())),
+        step("bandit", "security", &["install"], exec("bandit -r .", source())),
+        step("pip-audit", "security", &["install"], exec("pip-audit", source())),
         step(
             "candidate",
             "candidate",
@@ -90,8 +90,8 @@ fn plan() -> Plan {
                 roles: BTreeMap::new(),
             }),
         ),
-        step("pytest", "test", &["candidate"], exec("pytest --cov --cov-fail-under=85", candidate)),
-        step("check-deploy", "test", &["candidate"], exec("python manage.py check --deploy", candidate)),
+        step("pytest", "test", &["candidate"], exec("pytest --cov --cov-fail-under=85", candidate())),
+        step("check-deploy", "test", &["candidate"], exec("python manage.py check --deploy", candidate())),
         step("drift", "migrations", &["candidate"], Work::Inspect(setting(Vec::new()))),
         step(
             "empty-database",
@@ -100,7 +100,7 @@ fn plan() -> Plan {
             Work::MigrateEmpty(Exec {
                 setting: setting(vec![Service::Postgres]),
                 run: String::new(),
-                place: candidate,
+                place: candidate(),
                 judge: Judge::ExitCode,
             }),
         ),
@@ -151,6 +151,7 @@ pub(crate) fn project() -> Project {
         pipeline: Pipeline { branch: Some("main".to_owned()), ..Pipeline::default() },
         artifact: ArtifactSettings::default(),
         stages: Vec::new(),
+        services: BTreeMap::new(),
         roles: BTreeMap::new(),
         environments: BTreeMap::new(),
     }
@@ -224,6 +225,7 @@ pub(crate) fn release(number: u64, run: u64, hex: &str) -> Release {
         subject: "Gift cards at checkout".to_owned(),
         version: Some("1.9.0".to_owned()),
         artifact: Artifact {
+            runtime: towpath::domain::project::RuntimeKind::Process,
             id: "sha256:9f2c41ab77e05d0e7aa91c2b0077e01d2a1b9c3f".into(),
             location: "/artifacts/9f2c".to_owned(),
             inputs: "x".to_owned(),
@@ -279,7 +281,7 @@ pub(crate) fn failed() -> State {
         cure: "Run pytest shop/tests/test_giftcards.py in the kept directory.".to_owned(),
     };
     run.failed = Some(("pytest".into(), cause.summary.clone()));
-    let kept = Kept { directory: "/state/runs/58/pytest/1/work".to_owned(), env: BTreeMap::new() };
+    let kept = Kept { directory: "/state/runs/58/pytest/1/work".to_owned(), ..Kept::default() };
     run.steps.insert(
         "pytest".into(),
         StepState {

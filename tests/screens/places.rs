@@ -235,6 +235,11 @@ pub(crate) fn replicas(model: &mut Model, name: &str, seconds: u64, change: impl
             port: Some(21_000 + number),
             weight,
             memory: Some((180 + u64::from(number) * 7) * 1024 * 1024),
+            memory_limit: None,
+            cpu_permille: None,
+            host: None,
+            health: None,
+            oom: false,
             key,
         };
         change(&mut sample);

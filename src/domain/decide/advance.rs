@@ -128,6 +128,7 @@ fn serving(run: &Run) -> Serving {
         kind: Some(build.setting.kind),
         settings: build.setting.settings.clone(),
         roles: build.roles.clone(),
+        image: build.artifact.image.clone(),
         static_files: values.and_then(|values| values.get(STATIC_FILES)).cloned(),
         stamps: values.and_then(|values| values.get(STAMPS)).cloned(),
     }

@@ -74,6 +74,7 @@ pub(super) fn project() -> Project {
             stage("candidate", &["lint", "audit"]),
             stage("test", &["candidate"]),
         ],
+        services: BTreeMap::new(),
         roles: BTreeMap::new(),
         environments: BTreeMap::from([
             ("staging".into(), environment(None, false, Strategy::Rolling)),
@@ -84,6 +85,7 @@ pub(super) fn project() -> Project {
 
 pub(super) fn artifact(id: &str) -> Artifact {
     Artifact {
+        runtime: crate::domain::project::RuntimeKind::Process,
         id: ArtifactId(format!("sha256:{id}")),
         location: String::new(),
         inputs: id.to_owned(),

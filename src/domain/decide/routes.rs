@@ -22,7 +22,7 @@ fn world(strategy: Strategy) -> World {
     project.environments.insert("staging".into(), staging);
     world.outcome(Outcome::ProjectLoaded { project: Box::new(project), config: "c2".to_owned() });
     for number in [1, 2] {
-        let role = |max| Role { command: "x".to_owned(), stop_timeout: Millis::seconds(1), max };
+        let role = |max| Role { stop_timeout: Millis::seconds(1), max, ..Role::new("x") };
         let roles = BTreeMap::from([
             ("web".to_owned(), role(None)),
             ("worker".to_owned(), role(None)),

@@ -68,7 +68,7 @@ fn needs<'a>(resolved: &'a Resolved, name: &str) -> Vec<&'a str> {
 
 fn run<'a>(resolved: &'a Resolved, name: &str) -> (&'a str, RunPlace, Judge) {
     match &stage(resolved, name).work {
-        StageWork::Exec { run, place, judge } => (run, *place, *judge),
+        StageWork::Exec { run, place, judge } => (run, place.clone(), *judge),
         work => panic!("{name} is {work:?}"),
     }
 }

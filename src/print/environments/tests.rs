@@ -16,6 +16,11 @@ fn replica(deployment: DeploymentId, role: &str, index: u32, state: ReplicaState
         port: Some(8001),
         weight: None,
         memory: Some(64_000_000),
+        memory_limit: None,
+        cpu_permille: None,
+        host: None,
+        health: None,
+        oom: false,
     }
 }
 

@@ -68,7 +68,7 @@ fn story() -> Vec<Event> {
         facts: facts.iter().map(|it| (*it).to_owned()).collect(),
         ..Output::default()
     };
-    let kept = Kept { directory: "/state/kept".to_owned(), env: BTreeMap::new() };
+    let kept = Kept { directory: "/state/kept".to_owned(), ..Kept::default() };
     let steps = vec![
         step("ruff", None),
         step("pytest", None),
@@ -76,6 +76,7 @@ fn story() -> Vec<Event> {
         step("e2e", Some("only for a commit with a tag")),
     ];
     let artifact = Artifact {
+        runtime: crate::domain::project::RuntimeKind::Process,
         id: ArtifactId("sha256:9f2c4e0011223344".to_owned()),
         location: "/a".to_owned(),
         inputs: String::new(),

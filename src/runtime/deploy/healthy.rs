@@ -119,7 +119,9 @@ pub(super) fn ended(key: &ReplicaKey, dir: &Path, status: &Status) -> Option<Cau
         ReplicaState::Backoff | ReplicaState::Stopped | ReplicaState::Stopping => true,
         // Its keeper is about to say how.
         ReplicaState::Gone => !status.keeper,
-        ReplicaState::Up | ReplicaState::Starting | ReplicaState::Waiting => status.restarts > 0,
+        ReplicaState::Up | ReplicaState::Starting | ReplicaState::Waiting | ReplicaState::Unknown => {
+            status.restarts > 0
+        }
     };
     if !has_ended {
         return None;

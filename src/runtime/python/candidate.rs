@@ -153,6 +153,7 @@ async fn candidate(bench: &mut Workbench, build: &Build, output: &mut Output) ->
         .context("the measuring thread died")??
     };
     let artifact = Artifact {
+        runtime: crate::domain::project::RuntimeKind::Process,
         id: measured.id(),
         location: directory.display().to_string(),
         inputs,

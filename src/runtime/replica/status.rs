@@ -118,5 +118,13 @@ fn truth(written: Option<ReplicaState>, keeper: bool, lives: bool, files: &Files
         (Some(Stopped), false, false) => Stopped,
         (Some(Stopping), false, false) if files.is_stop_wanted() => Stopped,
         (_, false, false) => Gone,
+        // Of another machine alone: no keeper writes it.
+        (Some(ReplicaState::Unknown), true, lives) => {
+            if lives {
+                Up
+            } else {
+                Gone
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::domain::time::Timestamp;
 
 fn artifact(name: &str) -> Artifact {
     Artifact {
+        runtime: crate::domain::project::RuntimeKind::Process,
         id: ArtifactId::from(name),
         location: format!("/state/artifacts/{name}"),
         inputs: name.to_owned(),

@@ -197,16 +197,18 @@ impl<'m> Card<'m> {
         if let Work::Exec(Exec { run, place, .. }) = &step.work {
             self.say("runs", Role::Text, run);
             let place = match place {
-                Place::Source => "a checkout of the commit",
-                Place::Candidate => "a copy of the candidate",
+                Place::Source => "a checkout of the commit".to_owned(),
+                Place::Candidate => "a copy of the candidate".to_owned(),
+                Place::Image(image) => format!("a container of {image}, with the commit's files"),
             };
-            self.say("in", Role::Text, place);
+            self.say("in", Role::Text, &place);
         }
         for service in setting.map(|setting| setting.services.as_slice()).unwrap_or_default() {
             let service = match service {
-                Service::Postgres => "a throw-away PostgreSQL",
+                Service::Postgres => "a throw-away PostgreSQL".to_owned(),
+                Service::Container(service) => format!("{} ({})", service.name, service.image),
             };
-            self.say("beside", Role::Text, service);
+            self.say("beside", Role::Text, &service);
         }
         let needs: Vec<&str> = step.needs.iter().map(crate::domain::ids::StepId::as_str).collect();
         self.say("needs", Role::Text, &needs.join(", "));

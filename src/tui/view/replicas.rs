@@ -130,6 +130,7 @@ fn row(model: &Model, sample: &ReplicaSample, columns: &[Column], fresh: bool) -
         ReplicaState::Waiting | ReplicaState::Starting => (theme.glyph(Mark::Running), Role::Accent),
         ReplicaState::Backoff => (theme.glyph(Mark::Inconclusive), Role::Warn),
         ReplicaState::Gone => (theme.glyph(Mark::Failed), Role::Bad),
+        ReplicaState::Unknown => ("?", Role::Warn),
         ReplicaState::Stopping | ReplicaState::Stopped => (theme.glyph(Mark::Cancelled), Role::Dim),
     };
     let mut words = Words::new(theme);
