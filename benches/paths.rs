@@ -93,6 +93,7 @@ fn project() -> Project {
         pipeline: Pipeline::default(),
         artifact: ArtifactSettings::default(),
         stages: (0..15).map(stage).collect(),
+        services: BTreeMap::new(),
         roles: BTreeMap::new(),
         environments: BTreeMap::new(),
     }

@@ -45,7 +45,7 @@ pub(super) fn detect(tree: &dyn Tree, found: &Django, dependencies: &Dependencie
             Some((application, why)) => {
                 let command =
                     format!("gunicorn{} {application} --bind 127.0.0.1:$PORT", directory("--chdir"));
-                told.add("web", command, &format!("{from}, {why}"));
+                told.add("web", &command, &format!("{from}, {why}"));
             }
             None => told.detected.push("web: gunicorn is there, but no wsgi.py; write [role.web]".to_owned()),
         }
@@ -55,16 +55,16 @@ pub(super) fn detect(tree: &dyn Tree, found: &Django, dependencies: &Dependencie
         let path = join(beside, &format!("{package}/celery.py"));
         if tree::text(tree, &path).is_some_and(|text| text.contains("Celery(")) {
             let command = format!("celery{} -A {package} worker", directory("--workdir"));
-            told.add("worker", command, &format!("{from}, {path}"));
+            told.add("worker", &command, &format!("{from}, {path}"));
         }
     }
     told
 }
 
 impl Roles {
-    fn add(&mut self, name: &str, command: String, why: &str) {
+    fn add(&mut self, name: &str, command: &str, why: &str) {
         self.detected.push(format!("{name}: {command} ({why})"));
-        self.roles.insert(name.to_owned(), Role::new(&command));
+        self.roles.insert(name.to_owned(), Role::new(command));
     }
 }
 
