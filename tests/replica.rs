@@ -202,7 +202,7 @@ fn it_runs_with_its_port_and_its_secrets_and_nobody_else_reads_those() {
     let pid = web.up();
     web.until_log("given ••• and •••");
     assert_eq!(web.log().iter().filter(|line| line.contains("4711")).count(), 0, "{:?}", web.log());
-    assert_eq!(web.status().port, spec.port);
+    assert_eq!(web.status().port(), spec.port);
 
     let given: BTreeMap<String, String> = place
         .lines("env")

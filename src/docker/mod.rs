@@ -5,10 +5,14 @@
 //! |---|---|
 //! | [`connect`] | an engine, however it is reached |
 //! | [`labels`] | what everything of ours is called, and how it is known to be ours |
+//! | [`network`] | an environment's network |
+//! | [`replica`] | replicas as containers |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 
 pub mod connect;
 pub mod labels;
+pub mod network;
+pub mod replica;
 pub mod trouble;
 
 pub use connect::Engine;

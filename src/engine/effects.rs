@@ -1,6 +1,6 @@
 //! One-shot outside work as tasks. Each ends with exactly one input to the loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use crate::domain::release::Release;
 use crate::domain::state::{DeploymentKind, Run, State};
 use crate::runtime::attempt::{self, Spec};
 use crate::runtime::deploy::{Deploy, observe};
+use crate::runtime::fleet::{Fleet, Member};
 use crate::runtime::{OWN_PROGRAM, environment, lease};
 use crate::store::layout::Layout;
 
@@ -100,11 +101,16 @@ pub(super) fn begin(engine: &Engine, effect: Effect) {
         Effect::ObserveEnvironment { environment, deployment } => {
             let settings = engine.settings_of(deployment);
             let running: Vec<ReplicaKey> = engine.state.running(&environment).into_iter().collect();
+            let members = engine_members(&engine.state, &engine.state.running(&environment));
+            let hosts: Vec<_> = members.into_iter().map(|member| (member.key, member.host)).collect();
+            let project = project_name(&engine.state);
+            let home = layout.repository.join(&layout.root);
             let traffic = engine.state.traffic(&environment);
             let given: Vec<DeploymentId> = traffic.iter().filter_map(|share| share.replicas.of).collect();
             tokio::spawn(async move {
                 let directory = layout.environment(&environment);
-                let look = observe::live(&settings, &directory, &running, &given);
+                let fleet = Fleet::new(&project, &environment, &directory, &home, hosts);
+                let look = observe::live(&settings, &fleet, &running, &given);
                 let live = tokio::time::timeout(OBSERVE, look).await.ok().flatten();
                 send(Outcome::EnvironmentObserved { environment, deployment, live }).await;
             });
@@ -190,7 +196,7 @@ fn deployment_spec(state: &State, layout: &Layout, key: &AttemptKey, number: Dep
         cache: layout.cache.clone(),
         redact: Vec::new(),
         deploy: Some(Box::new(Deploy {
-            project: state.project.as_ref().map_or_else(String::new, |project| project.name.clone()),
+            project: project_name(state),
             environment: deployment.environment.clone(),
             deployment: number,
             settings: deployment.settings.clone(),
@@ -201,11 +207,25 @@ fn deployment_spec(state: &State, layout: &Layout, key: &AttemptKey, number: Dep
             directory,
             home: layout.repository.join(&layout.root),
             epoch: deployment.lease?,
-            running: running.iter().filter_map(|key| Some((key.clone(), release_of(key)?))).collect(),
+            running: engine_members(state, &running),
             static_files,
         })),
         env: environment::allowed(std::env::vars()),
     })
+}
+
+/// Replicas with where they are.
+fn engine_members(state: &State, keys: &BTreeSet<ReplicaKey>) -> Vec<Member> {
+    let member = |key: &ReplicaKey| {
+        let deployment = state.deployments.get(&key.deployment)?;
+        let host = deployment.settings.host_of(key.index).cloned();
+        Some(Member { key: key.clone(), release: deployment.release, host })
+    };
+    keys.iter().filter_map(member).collect()
+}
+
+fn project_name(state: &State) -> String {
+    state.project.as_ref().map_or_else(String::new, |project| project.name.clone())
 }
 
 /// The commit of a release, also where its run is forgotten.

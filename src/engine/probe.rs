@@ -62,9 +62,9 @@ impl Probe {
             state: status.state,
             since: status.since,
             restarts: status.restarts,
+            port: status.port(),
             last_exit: status.last_exit,
             pid: status.pid,
-            port: status.port,
             weight: meant.weight,
             memory: status.pid.map(|pid| resident(pid, all)),
             memory_limit: None,
@@ -104,9 +104,9 @@ impl Probe {
         }
         let meant = self.meant.of(&self.environment);
         let routed = meant.iter().filter(|one| one.key.role == ROUTED_ROLE).max_by_key(|one| one.weight)?;
-        let port = replica::status(&replica_directory(&self.directory, &routed.key)).port?;
+        let at = replica::status(&replica_directory(&self.directory, &routed.key)).address?;
         let settings = Environment { health: self.health.clone(), url: None, ..Environment::default() };
-        Some((observe::ask(&settings, port), Some(routed.key.deployment)))
+        Some((observe::ask(&settings, at), Some(routed.key.deployment)))
     }
 }
 

@@ -9,6 +9,8 @@
 //! | [`workbench`], [`command`] | what a step's code works with |
 //! | [`exec`] | command lines of the pipeline |
 //! | [`deploy`] | the steps of a deployment |
+//! | [`fleet`] | replicas, wherever they run: processes or containers |
+//! | `connections` | who is still connected |
 //! | [`lease`] | one deployment an environment at a time |
 //! | [`postgres`] | a throw-away PostgreSQL server beside a step |
 //! | [`replica`] | long-lived processes of a deployment, each looked after by a keeper |
@@ -20,9 +22,11 @@
 pub mod attempt;
 pub mod attend;
 pub mod command;
+mod connections;
 pub mod deploy;
 pub mod environment;
 pub mod exec;
+pub mod fleet;
 pub mod lease;
 pub mod log;
 mod place;

@@ -17,8 +17,8 @@ use crate::domain::project::{Router, Tolerance};
 use crate::domain::time::{Millis, Timestamp};
 use crate::probe::http::Prober;
 use crate::router::nginx::{self, Tail};
+use crate::runtime::fleet::Fleet;
 use crate::runtime::log::now;
-use crate::runtime::replica;
 use crate::runtime::workbench::{Done, Stopped, Workbench};
 
 /// How often the numbers are looked at.
@@ -42,6 +42,7 @@ struct Watched<'a> {
     against: &'a [DeploymentId],
     tail: Option<Tail>,
     replicas: Vec<ReplicaKey>,
+    fleet: Fleet,
     in_a_row: BTreeMap<ReplicaKey, u32>,
     report: BakeReport,
 }
@@ -65,7 +66,8 @@ pub(super) async fn run(
         window,
         against,
         tail,
-        replicas: deploy.running.iter().map(|(key, _)| key).filter(own).cloned().collect(),
+        replicas: deploy.running.iter().map(|member| &member.key).filter(own).cloned().collect(),
+        fleet: deploy.fleet(&[]),
         in_a_row: BTreeMap::new(),
         report: BakeReport {
             until: Timestamp(now().0 + i64::try_from(window.0).unwrap_or(i64::MAX)),
@@ -87,13 +89,14 @@ pub(super) async fn run(
         }
         if Instant::now() >= next_check {
             next_check = Instant::now() + Duration::from(deploy.settings.health.interval);
-            if let Some(cause) = watched.check(&prober).await {
+            if let Some(cause) = watched.check(bench, &prober).await {
                 return Ok(watched.done(bench, Verdict::Failed(cause)));
             }
         }
         watched.count()?;
         watched.write(bench.dir());
-        if let Some(cause) = watched.sick() {
+        if let Some(mut cause) = watched.sick() {
+            cause.last_lines = watched.last_lines(bench).await;
             return Ok(watched.done(bench, Verdict::Failed(cause)));
         }
         if Instant::now() >= until {
@@ -113,17 +116,16 @@ fn access_log(deploy: &Deploy) -> Option<PathBuf> {
 
 impl Watched<'_> {
     /// Asks every replica of the new set how it is. Says why the bake is over, if it is.
-    async fn check(&mut self, prober: &Prober) -> Option<Cause> {
+    async fn check(&mut self, bench: &mut Workbench, prober: &Prober) -> Option<Cause> {
         for key in &self.replicas {
-            let dir = self.deploy.replica(key);
-            let status = replica::status(&dir);
-            if let Some(cause) = healthy::ended(key, &dir, &status) {
+            let status = self.fleet.status(key).await;
+            if let Some(cause) = healthy::ended(bench, self.deploy, &self.fleet, key, &status).await {
                 self.report.failed_checks += 1;
                 self.report.trouble.clone_from(&cause.summary);
                 return Some(cause);
             }
-            let Some(port) = status.port.filter(|_| key.role == ROUTED_ROLE) else { continue };
-            let answer = prober.ask(&healthy::ask(&self.deploy.settings, port)).await;
+            let Some(at) = status.address.filter(|_| key.role == ROUTED_ROLE) else { continue };
+            let answer = prober.ask(&healthy::ask(&self.deploy.settings, at)).await;
             self.report.checks += 1;
             let in_a_row = self.in_a_row.entry(key.clone()).or_insert(0);
             if answer.healthy {
@@ -141,7 +143,7 @@ impl Watched<'_> {
                         "{} bad ones in a row, the last: {} {}",
                         IN_A_ROW, answer.why, answer.body_start
                     ),
-                    last_lines: replica::last_lines(&dir, 20),
+                    last_lines: healthy::last_lines(bench, self.deploy, &self.fleet, key).await,
                     ..Cause::default()
                 });
             }
@@ -164,6 +166,14 @@ impl Watched<'_> {
         Ok(())
     }
 
+    /// The last lines of the first of the new set that gets requests.
+    async fn last_lines(&self, bench: &mut Workbench) -> Vec<String> {
+        match self.replicas.iter().find(|key| key.role == ROUTED_ROLE) {
+            Some(key) => healthy::last_lines(bench, self.deploy, &self.fleet, key).await,
+            None => Vec::new(),
+        }
+    }
+
     /// The share of failed requests is beyond what is tolerated.
     fn sick(&mut self) -> Option<Cause> {
         let Tolerance { failed_permille, min_requests } = self.deploy.settings.tolerance;
@@ -184,10 +194,6 @@ impl Watched<'_> {
             share(&new)
         );
         self.report.trouble.clone_from(&summary);
-        let mut last_lines = Vec::new();
-        for key in self.replicas.iter().filter(|key| key.role == ROUTED_ROLE).take(1) {
-            last_lines = replica::last_lines(&self.deploy.replica(key), 20);
-        }
         Some(Cause {
             summary,
             expected: format!(
@@ -201,7 +207,7 @@ impl Watched<'_> {
                 new.failed, new.requests, old.failed, old.requests
             ),
             exit_code: None,
-            last_lines,
+            last_lines: Vec::new(),
             cure: "The release's own log says what failed; fix it in a new commit.".to_owned(),
         })
     }

@@ -1,14 +1,14 @@
 //! Started replicas are waited for until they answer well; one that ends meanwhile fails the step at once, with its
 //! own last words.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::Instant;
 
-use super::{Deploy, count, failed, passed};
+use super::{Deploy, count, failed, passed, place};
+use crate::docker::replica::start;
 use crate::domain::health::ReplicaState;
 use crate::domain::ids::ReplicaKey;
 use crate::domain::plan::{Cause, Replicas};
@@ -16,9 +16,11 @@ use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::{Environment, HealthCheck};
 use crate::domain::time::Millis;
 use crate::probe::http::{Answer, Ask, Prober};
+use crate::runtime::fleet::Fleet;
 use crate::runtime::log::now;
-use crate::runtime::replica::{self, Status};
+use crate::runtime::replica::Status;
 use crate::runtime::workbench::{Done, Stopped, Workbench};
+use crate::text::redact::Redactor;
 
 /// How long a replica that cannot be asked has to live until it counts as started: long enough for an import error,
 /// a missing module or a refused connection to end it.
@@ -30,12 +32,9 @@ const IN_A_ROW: u32 = 2;
 /// How many of a replica's last lines are shown.
 const LINES: usize = 20;
 
-/// A replica's own address.
-pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
 /// The question whether a replica is well, asked past the router.
 #[must_use]
-pub fn ask(settings: &Environment, port: u16) -> Ask {
+pub fn ask(settings: &Environment, at: SocketAddr) -> Ask {
     let HealthCheck { path, status, within, .. } = &settings.health;
     let (scheme, host) = settings
         .url
@@ -44,7 +43,8 @@ pub fn ask(settings: &Environment, port: u16) -> Ask {
         .map_or((None, None), |(scheme, rest)| {
             (Some(scheme.to_owned()), Some(rest.split('/').next().unwrap_or(rest).to_owned()))
         });
-    let ask = Ask::direct(HERE, port, path, host, Duration::from(*within).max(Duration::from_secs(1)));
+    let ask =
+        Ask::direct(at.ip(), at.port(), path, host, Duration::from(*within).max(Duration::from_secs(1)));
     Ask { expect_status: *status, within: Some(*within), forwarded_proto: scheme, ..ask }
 }
 
@@ -67,6 +67,7 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
     let prober = Prober::new().map_err(anyhow::Error::msg)?;
     let until = Instant::now() + Duration::from(deploy.settings.health.start);
     let keys = deploy.keys(replicas);
+    let fleet = deploy.fleet(&keys);
     let mut slowest = Millis(0);
     for key in &keys {
         let mut in_a_row = 0;
@@ -75,15 +76,16 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
             if bench.cancelled() {
                 return Err(Stopped.into());
             }
-            let dir = deploy.replica(key);
-            let status = replica::status(&dir);
-            if let Some(cause) = ended(key, &dir, &status) {
+            let status = fleet.status(key).await;
+            if let Some(cause) = ended(bench, deploy, &fleet, key, &status).await {
                 return Ok(failed(cause));
             }
-            if status.state == ReplicaState::Up {
-                let is_well = match status.port.filter(|_| key.role == ROUTED_ROLE) {
-                    Some(port) => {
-                        let answer = prober.ask(&ask(&deploy.settings, port)).await;
+            // An image's own health check is waited for too, where it has one.
+            let checked = status.health.as_deref().is_none_or(|health| health == "healthy");
+            if status.state == ReplicaState::Up && checked {
+                let is_well = match status.address.filter(|_| key.role == ROUTED_ROLE) {
+                    Some(at) => {
+                        let answer = prober.ask(&ask(&deploy.settings, at)).await;
                         in_a_row = if answer.healthy { in_a_row + 1 } else { 0 };
                         if answer.healthy {
                             slowest = slowest.max(answer.latency);
@@ -94,12 +96,16 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
                     None => now().since(status.since) >= SETTLED,
                 };
                 if is_well {
+                    if let Some(cause) = keep(deploy, &fleet, key).await {
+                        return Ok(failed(cause));
+                    }
                     bench.say(&format!("{key} is well."));
                     break;
                 }
             }
             if Instant::now() > until {
-                return Ok(failed(never(deploy, key, &dir, &status, last.as_ref())));
+                let last_lines = last_lines(bench, deploy, &fleet, key).await;
+                return Ok(failed(never(deploy, key, &status, last.as_ref(), last_lines)));
             }
             if in_a_row == 0 {
                 tokio::time::sleep(LOOK).await;
@@ -113,50 +119,114 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
     Ok(passed(facts))
 }
 
+/// From here on its engine starts a container again by itself.
+async fn keep(deploy: &Deploy, fleet: &Fleet, key: &ReplicaKey) -> Option<Cause> {
+    let host = fleet.host(key)?;
+    let kept = match fleet.engine(host).await {
+        Ok(engine) => start::keep(&engine, &deploy.project, key).await,
+        Err(cause) => Err(cause),
+    };
+    kept.err().map(|cause| *cause)
+}
+
+/// A replica's last lines, the environment's secrets hidden.
+pub(super) async fn last_lines(
+    bench: &mut Workbench,
+    deploy: &Deploy,
+    fleet: &Fleet,
+    key: &ReplicaKey,
+) -> Vec<String> {
+    let lines = fleet.last_lines(key, LINES).await;
+    if fleet.host(key).is_none() {
+        return lines;
+    }
+    match place::secrets(bench, deploy).await {
+        Ok(secrets) => {
+            let mut redactor = Redactor::new(secrets.into_values());
+            lines.iter().map(|line| redactor.redact(line).into_owned()).collect()
+        }
+        Err(cause) => {
+            vec![format!("(not shown: a secret that might be in them cannot be had: {})", cause.summary)]
+        }
+    }
+}
+
 /// Why a replica is not what it should be, where it has ended (again and again, as a rule).
-pub(super) fn ended(key: &ReplicaKey, dir: &Path, status: &Status) -> Option<Cause> {
+pub(super) async fn ended(
+    bench: &mut Workbench,
+    deploy: &Deploy,
+    fleet: &Fleet,
+    key: &ReplicaKey,
+    status: &Status,
+) -> Option<Cause> {
+    let is_container = fleet.host(key).is_some();
     let has_ended = match status.state {
         ReplicaState::Backoff | ReplicaState::Stopped | ReplicaState::Stopping => true,
-        // Its keeper is about to say how.
-        ReplicaState::Gone => !status.keeper,
-        ReplicaState::Up | ReplicaState::Starting | ReplicaState::Waiting | ReplicaState::Unknown => {
-            status.restarts > 0
-        }
+        // Of a process, its keeper is about to say how.
+        ReplicaState::Gone => is_container || !status.keeper,
+        ReplicaState::Up | ReplicaState::Starting | ReplicaState::Waiting => status.restarts > 0,
+        ReplicaState::Unknown => false,
     };
-    if !has_ended {
+    let is_sick = status.health.as_deref() == Some("unhealthy");
+    if !has_ended && !is_sick {
         return None;
     }
-    let how = status.last_exit.clone().unwrap_or_else(|| "nobody knows how".to_owned());
+    let last_lines = last_lines(bench, deploy, fleet, key).await;
+    if !has_ended {
+        let said = status.health_said.clone().unwrap_or_default();
+        return Some(Cause {
+            summary: format!("{key} is unhealthy by its image's own health check: {said}"),
+            expected: "healthy".to_owned(),
+            measured: said,
+            exit_code: None,
+            last_lines,
+            cure: "See its last lines, and the HEALTHCHECK of the Dockerfile.".to_owned(),
+        });
+    }
+    let how = status.last_exit.clone().unwrap_or_else(|| {
+        if is_container && status.state == ReplicaState::Gone {
+            "its container was removed".to_owned()
+        } else {
+            "nobody knows how".to_owned()
+        }
+    });
     Some(Cause {
         summary: format!("{key} ended: {how}"),
         expected: "a process that goes on running".to_owned(),
         measured: how,
-        exit_code: None,
-        last_lines: replica::last_lines(dir, LINES),
+        exit_code: status.exit_code,
+        last_lines,
         cure: "Its own last lines say why; its whole log is in the Logs screen.".to_owned(),
     })
 }
 
-fn never(deploy: &Deploy, key: &ReplicaKey, dir: &Path, status: &Status, last: Option<&Answer>) -> Cause {
+fn never(
+    deploy: &Deploy,
+    key: &ReplicaKey,
+    status: &Status,
+    last: Option<&Answer>,
+    last_lines: Vec<String>,
+) -> Cause {
     let HealthCheck { path, start, status: wanted, within, .. } = &deploy.settings.health;
     let wanted = wanted.map_or_else(|| "a status below 500".to_owned(), |status| format!("status {status}"));
-    let measured = match (last, &status.waits_for) {
-        (_, Some(waits)) => format!("it waits: {waits}"),
-        (Some(answer), _) if answer.body_start.is_empty() => answer.why.clone(),
-        (Some(answer), _) => format!("{}: {}", answer.why, answer.body_start),
-        (None, None) => format!("it is {}", status.state.word()),
+    let measured = match (last, &status.waits_for, &status.health) {
+        (_, Some(waits), _) => format!("it waits: {waits}"),
+        (_, None, Some(health)) if health != "healthy" => format!("its own health check says {health}"),
+        (Some(answer), None, _) if answer.body_start.is_empty() => answer.why.clone(),
+        (Some(answer), None, _) => format!("{}: {}", answer.why, answer.body_start),
+        (None, None, _) => format!("it is {}", status.state.word()),
     };
     Cause {
         summary: format!("{key} was not well within {start}: {measured}"),
-        expected: match status.port {
-            Some(port) if key.role == ROUTED_ROLE => {
-                format!("{wanted} from http://{HERE}:{port}{path}, each within {within}")
+        expected: match status.address {
+            Some(at) if key.role == ROUTED_ROLE => {
+                format!("{wanted} from http://{at}{path}, each within {within}")
             }
             _ => format!("a process that lives for {SETTLED}"),
         },
         measured,
         exit_code: None,
-        last_lines: replica::last_lines(dir, LINES),
+        last_lines,
         cure: "See its last lines. If it only starts slowly, give it more time: health = { start = \"…\" }."
             .to_owned(),
     }

@@ -6,11 +6,13 @@
 //! | `fetch` | the artifact is what it was, and starts with this environment's settings |
 //! | `migrate`, `hook` | command lines of the release |
 //! | `start`, `healthy`, `drain`, `stop` | replicas |
+//! | `container` | a replica as a container |
 //! | `shift` | who gets the traffic |
 //! | `bake` | the new set is watched and judged |
 //! | `verify`, [`observe`] | what is really there |
 
 mod bake;
+mod container;
 mod drain;
 mod fetch;
 mod healthy;
@@ -29,15 +31,15 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Spec;
+use super::fleet::{Fleet, Member};
 use super::lease;
 use super::workbench::{Done, Workbench};
-use crate::domain::ids::{DeploymentId, EnvironmentName, Epoch, ReleaseNumber, ReplicaKey};
+use crate::domain::ids::{DeploymentId, EnvironmentName, Epoch, ReplicaKey};
 use crate::domain::plan::{Cause, Output, Replicas, Work};
 use crate::domain::project::Environment;
 use crate::domain::release::Serving;
 use crate::domain::running::keys;
 use crate::router::Trouble;
-use crate::store::layout::replica_directory;
 
 pub use bake::read_progress;
 
@@ -68,16 +70,20 @@ pub struct Deploy {
     /// The lease's epoch.
     pub epoch: Epoch,
     /// All that is meant to live in the environment, and which release each is of.
-    pub running: Vec<(ReplicaKey, ReleaseNumber)>,
+    pub running: Vec<Member>,
     /// Where the releases' collected static files lie that run beside: by deployment.
     pub static_files: Vec<(DeploymentId, PathBuf)>,
 }
 
 impl Deploy {
-    /// A replica's directory.
+    /// All replicas that a step may ask about: those that run, and its own deployment's.
     #[must_use]
-    pub fn replica(&self, key: &ReplicaKey) -> PathBuf {
-        replica_directory(&self.directory, key)
+    pub fn fleet(&self, own: &[ReplicaKey]) -> Fleet {
+        let running = self.running.iter().map(|member| (member.key.clone(), member.host.clone()));
+        let known = |key: &&ReplicaKey| self.running.iter().all(|member| &member.key != *key);
+        let own = own.iter().filter(known).filter(|key| key.deployment == self.deployment);
+        let own = own.map(|key| (key.clone(), self.settings.host_of(key.index).cloned()));
+        Fleet::new(&self.project, &self.environment, &self.directory, &self.home, running.chain(own))
     }
 
     /// The replicas that a step is about.

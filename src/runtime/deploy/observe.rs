@@ -1,6 +1,5 @@
 //! What is really live: asked through the router where there is one, otherwise of the replicas that should be.
 
-use std::path::Path;
 use std::time::Duration;
 
 pub use super::healthy::{ask, ask_through};
@@ -11,8 +10,7 @@ use crate::domain::project::{Environment, Router};
 use crate::domain::state::Live;
 use crate::probe::http::Prober;
 use crate::router::nginx::labelled;
-use crate::runtime::replica;
-use crate::store::layout::replica_directory;
+use crate::runtime::fleet::Fleet;
 
 /// How long it is tried to get a good answer before a bad one counts.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// environment without a router. `None` when nothing of ours answers.
 pub async fn live(
     settings: &Environment,
-    directory: &Path,
+    fleet: &Fleet,
     running: &[ReplicaKey],
     given: &[DeploymentId],
 ) -> Option<Live> {
@@ -33,7 +31,7 @@ pub async fn live(
     let until = tokio::time::Instant::now() + PATIENCE;
     let mut seen = None;
     loop {
-        seen = look(&prober, settings, directory, running, given).await.or(seen);
+        seen = look(&prober, settings, fleet, running, given).await.or(seen);
         if seen.as_ref().is_some_and(|live| live.healthy) || tokio::time::Instant::now() > until {
             return seen;
         }
@@ -44,7 +42,7 @@ pub async fn live(
 async fn look(
     prober: &Prober,
     settings: &Environment,
-    directory: &Path,
+    fleet: &Fleet,
     running: &[ReplicaKey],
     given: &[DeploymentId],
 ) -> Option<Live> {
@@ -57,11 +55,11 @@ async fn look(
     let mut healthy = true;
     let mut lives = false;
     for key in running.iter().filter(|key| &key.deployment == newest) {
-        let status = replica::status(&replica_directory(directory, key));
+        let status = fleet.status(key).await;
         let is_up = status.state == ReplicaState::Up;
         lives |= is_up;
-        healthy &= match status.port.filter(|_| is_up && key.role == ROUTED_ROLE) {
-            Some(port) => prober.ask(&ask(settings, port)).await.healthy,
+        healthy &= match status.address.filter(|_| is_up && key.role == ROUTED_ROLE) {
+            Some(at) => prober.ask(&ask(settings, at)).await.healthy,
             None => is_up,
         };
     }

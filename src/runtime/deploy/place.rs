@@ -29,6 +29,15 @@ pub fn env(bench: &Workbench, deploy: &Deploy, target: &Target) -> BTreeMap<Stri
     env.insert("VIRTUAL_ENV".into(), venv.display().to_string());
     env.insert("PYTHONUNBUFFERED".into(), "1".into());
     env.insert("PYTHONDONTWRITEBYTECODE".into(), "1".into());
+    env.extend(told(bench, deploy, target));
+    env
+}
+
+/// What every process of a release is told, wherever it runs: which settings, which release, where, and what the
+/// environment's configuration says.
+#[must_use]
+pub fn told(bench: &Workbench, deploy: &Deploy, target: &Target) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
     if let Some(settings) = &deploy.serving.settings {
         env.insert("DJANGO_SETTINGS_MODULE".into(), settings.clone());
     }

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::healthy::{HERE, address};
+use super::healthy::address;
 use super::{Deploy, failed, passed};
 use crate::domain::finding::{Finding, Severity};
-use crate::domain::ids::DeploymentId;
+use crate::domain::ids::{DeploymentId, ReplicaKey};
 use crate::domain::plan::{Cause, Share};
 use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::Router;
 use crate::probe::http::{Ask, Prober};
 use crate::router::nginx::{Wanted, apply, confirm};
 use crate::router::{self, Member, Route};
-use crate::runtime::replica;
 use crate::runtime::workbench::{Done, Workbench};
 
 /// How long the router may take until every answer comes from where it should: old workers that still serve are
@@ -41,7 +40,7 @@ pub(super) async fn run(
         }));
     };
     let wanted = of.unwrap_or(deploy.deployment);
-    let route = match route(deploy, shares) {
+    let route = match route(deploy, shares).await {
         Ok(route) => route,
         Err(cause) => return Ok(failed(cause)),
     };
@@ -77,40 +76,46 @@ pub(super) async fn run(
 }
 
 /// Who gets what. Those that run and get nothing are in it as well: answers that they still give are theirs by name.
-#[expect(clippy::result_large_err, reason = "once a step, and the cause is what the screen shows")]
-fn route(deploy: &Deploy, shares: &[Share]) -> Result<Route, Cause> {
+async fn route(deploy: &Deploy, shares: &[Share]) -> Result<Route, Cause> {
     let mut route = Route {
         project: deploy.project.clone(),
         environment: deploy.environment.0.clone(),
         shares: Vec::new(),
     };
+    let own: Vec<ReplicaKey> = shares.iter().flat_map(|share| deploy.keys(&share.replicas)).collect();
+    let fleet = deploy.fleet(&own);
     let mut routed = Vec::new();
     for share in shares {
         let mut members = Vec::new();
         for key in deploy.keys(&share.replicas) {
-            let Some(port) = replica::status(&deploy.replica(&key)).port else {
+            let status = fleet.status(&key).await;
+            let Some(at) = status.address else {
+                let measured = status.waits_for.unwrap_or_else(|| status.state.word().to_owned());
                 return Err(Cause {
-                    summary: format!("{key} has no port: it was never started"),
+                    summary: format!("{key} has no port: {measured}"),
                     expected: "a replica that was started".to_owned(),
-                    measured: format!("nothing in {}", deploy.replica(&key).display()),
+                    measured,
                     ..Cause::default()
                 });
             };
             members.push(Member {
                 deployment: key.deployment,
                 release: share.replicas.target.release,
-                host: HERE,
-                port,
+                host: at.ip(),
+                port: at.port(),
             });
             routed.push(key);
         }
         route.shares.push(router::Share { members, weight: share.weight });
     }
-    let idle = deploy.running.iter().filter(|(key, _)| key.role == ROUTED_ROLE && !routed.contains(key));
-    let members = idle.filter_map(|(key, release)| {
-        let port = replica::status(&deploy.replica(key)).port?;
-        Some(Member { deployment: key.deployment, release: *release, host: HERE, port })
-    });
-    route.shares.push(router::Share { members: members.collect(), weight: 0 });
+    let is_idle = |key: &ReplicaKey| key.role == ROUTED_ROLE && !routed.contains(key);
+    let mut members = Vec::new();
+    for member in deploy.running.iter().filter(|member| is_idle(&member.key)) {
+        if let Some(at) = fleet.status(&member.key).await.address {
+            let deployment = member.key.deployment;
+            members.push(Member { deployment, release: member.release, host: at.ip(), port: at.port() });
+        }
+    }
+    route.shares.push(router::Share { members, weight: 0 });
     Ok(route)
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::{Deploy, count, failed, passed, place};
+use super::{Deploy, container, count, failed, passed, place};
 use crate::domain::ids::ReplicaKey;
 use crate::domain::plan::{Cause, Replicas};
 use crate::domain::planner::ROUTED_ROLE;
-use crate::domain::project::{Role, Router};
+use crate::domain::project::{Role, Router, RuntimeKind};
 use crate::router::static_files;
 use crate::runtime::OWN_PROGRAM;
+use crate::runtime::fleet::Fleet;
 use crate::runtime::replica::{self, Spec, StopSignal, spec};
 use crate::runtime::workbench::{Done, Workbench};
 
@@ -29,13 +30,18 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
     } {
         facts.push(fact);
     }
+    let keys = deploy.keys(replicas);
+    let fleet = deploy.fleet(&keys);
+    if replicas.target.artifact.runtime == RuntimeKind::Docker {
+        return containers(bench, deploy, &fleet, (replicas, role), facts).await;
+    }
     let env = place::env(bench, deploy, &replicas.target);
     let mut started = 0;
-    for key in deploy.keys(replicas) {
+    for key in keys {
         if bench.cancelled() {
             break;
         }
-        let dir = deploy.replica(&key);
+        let dir = fleet.directory(&key);
         if !dir.join("spec.json").exists() {
             let spec = spec_of(deploy, replicas, role, &key, env.clone())?;
             bench.say(&format!(
@@ -49,6 +55,36 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
         replica::launch(&dir, Path::new(OWN_PROGRAM), &own)
             .await
             .with_context(|| format!("{key} could not be given a keeper"))?;
+        started += 1;
+    }
+    facts.insert(0, count(started));
+    Ok(passed(facts))
+}
+
+/// The same as containers, one after the other: a host's ports are looked for one at a time.
+async fn containers(
+    bench: &mut Workbench,
+    deploy: &Deploy,
+    fleet: &Fleet,
+    (replicas, role): (&Replicas, &Role),
+    mut facts: Vec<String>,
+) -> Result<Done> {
+    let secrets = match place::secrets(bench, deploy).await {
+        Ok(secrets) => secrets,
+        Err(cause) => return Ok(failed(cause)),
+    };
+    let mut started = 0;
+    for key in deploy.keys(replicas) {
+        if bench.cancelled() {
+            break;
+        }
+        let host = fleet.host(&key).map_or_else(|| "no host".to_owned(), |host| host.name.clone());
+        bench.say(&format!("Starting {key} on {host}."));
+        match container::start(bench, deploy, fleet, (replicas, role), &key, &secrets).await {
+            Ok(Some(port)) => bench.say(&format!("{key} has port {port} of {host}.")),
+            Ok(None) => {}
+            Err(cause) => return Ok(failed(*cause)),
+        }
         started += 1;
     }
     facts.insert(0, count(started));
@@ -92,7 +128,7 @@ fn taken(environment: &Path) -> BTreeSet<u16> {
         let replicas = std::fs::read_dir(environment.path().join("replicas"));
         for replica in replicas.into_iter().flatten().flatten() {
             if !replica::is_stopping(&replica.path()) {
-                ports.extend(replica::status(&replica.path()).port);
+                ports.extend(replica::status(&replica.path()).port());
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Replicas are stopped: told to, given their time, and then killed, children included.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -11,25 +12,28 @@ use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::Router;
 use crate::domain::time::Millis;
 use crate::router::static_files;
-use crate::runtime::replica;
 use crate::runtime::workbench::{Done, Workbench};
 
 pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Replicas) -> Result<Done> {
     let mut tasks = tokio::task::JoinSet::new();
-    for key in deploy.keys(replicas) {
-        let dir = deploy.replica(&key);
-        // One that was never started has nothing to stop.
-        if dir.join("spec.json").exists() {
-            bench.say(&format!("Stopping {key}."));
-            tasks.spawn(async move { (key, replica::stop(&dir).await) });
-        }
+    let keys = deploy.keys(replicas);
+    let fleet = Arc::new(deploy.fleet(&keys));
+    for key in keys {
+        bench.say(&format!("Stopping {key}."));
+        let fleet = Arc::clone(&fleet);
+        tasks.spawn(async move {
+            let stopped = fleet.stop(&key).await;
+            (key, stopped)
+        });
     }
     let (mut stopped, mut slowest, mut findings) = (0, Millis(0), Vec::new());
     let mut trouble = Vec::new();
     while let Some(ended) = tasks.join_next().await {
         let (key, ended) = ended?;
         match ended {
-            Ok(ended) => {
+            // One that was never started, or has ended already, has nothing to stop.
+            Ok(None) => {}
+            Ok(Some(ended)) => {
                 stopped += 1;
                 slowest = slowest.max(ended.took);
                 if ended.killed {
@@ -76,7 +80,7 @@ fn forget_static(deploy: &Deploy, replicas: &Replicas) -> Result<(), Cause> {
     let stays = |key: &&crate::domain::ids::ReplicaKey| {
         key.deployment == of && key.role == ROUTED_ROLE && !going.contains(*key)
     };
-    if replicas.role != ROUTED_ROLE || deploy.running.iter().map(|(key, _)| key).any(|key| stays(&key)) {
+    if replicas.role != ROUTED_ROLE || deploy.running.iter().any(|member| stays(&&member.key)) {
         return Ok(());
     }
     let still: Vec<_> =

@@ -11,7 +11,6 @@ use crate::domain::health::ReplicaState;
 use crate::domain::plan::{Cause, Target};
 use crate::probe::http::Prober;
 use crate::router::nginx::labelled;
-use crate::runtime::replica;
 use crate::runtime::workbench::{Done, Workbench};
 
 /// How often an answer that is not well is asked for again before it counts.
@@ -28,13 +27,16 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         }
     }
     let of_release: Vec<_> =
-        deploy.running.iter().filter(|(_, release)| *release == target.release).collect();
-    for (key, _) in &of_release {
-        let dir = deploy.replica(key);
-        let status = replica::status(&dir);
+        deploy.running.iter().filter(|member| member.release == target.release).collect();
+    let fleet = deploy.fleet(&[]);
+    for key in of_release.iter().map(|member| &member.key) {
+        let status = fleet.status(key).await;
         if status.state != ReplicaState::Up {
-            let cause = healthy::ended(key, &dir, &status).unwrap_or_else(|| Cause {
-                summary: format!("{key} is {}", status.state.word()),
+            let cause = healthy::ended(bench, deploy, &fleet, key, &status).await;
+            let measured = status.waits_for.unwrap_or_default();
+            let cause = cause.unwrap_or_else(|| Cause {
+                summary: format!("{key} is {} {measured}", status.state.word()).trim_end().to_owned(),
+                measured,
                 ..Cause::default()
             });
             return Ok(failed(cause));
@@ -79,7 +81,7 @@ async fn through(deploy: &Deploy, target: &Target, url: &str) -> Result<Result<S
                 || deploy
                     .running
                     .iter()
-                    .any(|(key, release)| key.deployment == by && *release == target.release)
+                    .any(|member| member.key.deployment == by && member.release == target.release)
         });
         if answer.healthy && is_wanted {
             return Ok(Ok(format!("{} {} in {}", health.path, answer.why, answer.latency)));

@@ -42,5 +42,6 @@ pub mod status;
 pub use control::{is_stopping, last_lines, launch, prepare, start_again, stop};
 pub use ending::Stopped;
 pub use port::free_port;
+pub(super) use shell::without_shell;
 pub use spec::{Spec, StopSignal};
 pub use status::{Status, status};

@@ -11,7 +11,7 @@ const NOT_PROGRAMS: &[&str] = &[
 ];
 
 /// The command line with `exec` before it; `None` where it needs its shell. When in doubt it does.
-pub(super) fn without_shell(command: &str) -> Option<String> {
+pub(in crate::runtime) fn without_shell(command: &str) -> Option<String> {
     let command = command.trim();
     let first = command.split([' ', '\t']).next().unwrap_or_default();
     let is_program = !first.is_empty()

@@ -1,5 +1,6 @@
 //! What a replica is doing.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use super::files::{Files, read, replace};
 use super::spec::VERSION;
 use crate::domain::health::ReplicaState;
 use crate::domain::time::Timestamp;
+use crate::runtime::fleet::HERE;
 use crate::runtime::process::Identity;
 
 /// What a replica is doing, as far as can be seen from outside.
@@ -22,12 +24,18 @@ pub struct Status {
     pub restarts: u32,
     /// How its process ended the last time, or why it could not be started: `exit code 3 after 4.1s`.
     pub last_exit: Option<String>,
+    /// The exit code of that, where it is known.
+    pub exit_code: Option<i32>,
     /// The process id of its main process, while that lives.
     pub pid: Option<i32>,
     /// Whether a keeper looks after it.
     pub keeper: bool,
-    /// The port that it was given.
-    pub port: Option<u16>,
+    /// Where it answers.
+    pub address: Option<SocketAddr>,
+    /// What its image's own health check says; `None` without one, and of a process.
+    pub health: Option<String>,
+    /// The last line of what that check said.
+    pub health_said: Option<String>,
     /// What it waits for, a clause, while it waits.
     pub waits_for: Option<String>,
     /// When it is started the next time, while it backs off.
@@ -93,7 +101,10 @@ pub fn status(dir: &Path) -> Status {
         last_exit: written.last_exit,
         pid: process.map(|process| process.pid),
         keeper,
-        port: files.spec().ok().and_then(|spec| spec.port),
+        exit_code: None,
+        address: files.spec().ok().and_then(|spec| spec.port).map(|port| SocketAddr::new(HERE, port)),
+        health: None,
+        health_said: None,
         waits_for: written.waits_for.filter(|_| state == ReplicaState::Waiting),
         next_start: written.next_start.filter(|_| state == ReplicaState::Backoff),
     }
