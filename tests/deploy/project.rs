@@ -4,7 +4,7 @@
 use std::path::Path;
 
 /// What the project needs; the roles travel with the commit, the environments are the operator's.
-pub(crate) const ROLES: &str = r#"
+const ROLES: &str = r#"
 [project]
 name = "shop"
 
@@ -127,6 +127,11 @@ const FILES: [(&str, &str); 14] = [
     ),
     ("tea/views.py", VIEWS),
 ];
+
+/// What stands in `towpath.toml` before the environments, for a world in `_root`.
+pub(crate) fn roles(_root: &Path) -> String {
+    ROLES.to_owned()
+}
 
 /// Writes the project's files.
 pub(crate) fn write(directory: &Path) {

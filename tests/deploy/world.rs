@@ -145,7 +145,7 @@ impl<'a> Clone<'a> {
 
     fn write(&self, environments: &BTreeMap<String, String>) {
         let texts: Vec<&str> = environments.values().map(String::as_str).collect();
-        let text = format!("{}{}", project::ROLES.trim_start(), texts.concat());
+        let text = format!("{}{}", project::roles(&self.world.path()).trim_start(), texts.concat());
         let next = self.repository().join(".towpath.toml.next");
         std::fs::write(&next, text).unwrap();
         std::fs::rename(next, self.repository().join("towpath.toml")).unwrap();

@@ -49,6 +49,7 @@ fn wanted(
 ) -> Wanted {
     let mut env = env(bench, deploy, &replicas.target);
     env.insert("PORT".into(), role.port.to_string());
+    env.insert("TOWPATH_REPLICA".into(), labels::replica(&deploy.project, key));
     let settings = hash_of(&(role, &deploy.settings.env, deploy.settings.secrets.keys().collect::<Vec<_>>()));
     env.extend(secrets.clone());
     let labels = [

@@ -1,0 +1,40 @@
+//! The same small Django project as the deployments of processes have, as an image: its commit runs well or badly by
+//! its environment's variables alone.
+
+use std::path::Path;
+
+#[path = "../deploy/project.rs"]
+mod plain;
+
+const DOCKERFILE: &str = "FROM towpath-test-python:1
+RUN python3 -m venv /venv
+ENV PATH=/venv/bin:$PATH
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --quiet -r requirements.txt
+COPY . .
+";
+
+/// What stands in `towpath.toml` before the environments. The world's directory is mounted where it is: the database
+/// and what replicas write there is the same for every engine of this machine.
+pub(crate) fn roles(root: &Path) -> String {
+    let root = root.display();
+    let volumes = format!("volumes = [\"{root}:{root}\"]\n");
+    plain::roles(Path::new(""))
+        .replace("[role.web]\n", &format!("[artifact]\nimage = \"towpath-test-{}\"\n\n[role.web]\n{volumes}", std::process::id()))
+        .replace("[role.beat]\n", &format!("[role.beat]\n{volumes}"))
+}
+
+/// Writes the project's files.
+pub(crate) fn write(directory: &Path) {
+    plain::write(directory);
+    // In a container the router is not on the same machine.
+    let web = directory.join("web.sh");
+    let text = std::fs::read_to_string(&web).unwrap().replace("127.0.0.1:$PORT", "0.0.0.0:$PORT");
+    std::fs::write(web, text).unwrap();
+    let settings = directory.join("site1/settings.py");
+    let text = std::fs::read_to_string(&settings).unwrap().replace("[\"localhost\", \"127.0.0.1\"]", "[\"*\"]");
+    std::fs::write(settings, text).unwrap();
+    std::fs::write(directory.join("Dockerfile"), DOCKERFILE).unwrap();
+    std::fs::write(directory.join(".dockerignore"), ".git\ntowpath.toml\n").unwrap();
+}
