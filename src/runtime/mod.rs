@@ -7,6 +7,7 @@
 //! | [`attend`] | what an engine does with it: start it at most once, wait, stop |
 //! | [`worker`] | the process itself |
 //! | [`workbench`], [`command`] | what a step's code works with |
+//! | [`docker`] | the same, in containers |
 //! | [`exec`] | command lines of the pipeline |
 //! | [`deploy`] | the steps of a deployment |
 //! | [`lease`] | one deployment an environment at a time |
@@ -21,6 +22,7 @@ pub mod attempt;
 pub mod attend;
 pub mod command;
 pub mod deploy;
+pub mod docker;
 pub mod environment;
 pub mod exec;
 pub mod lease;
