@@ -7,12 +7,18 @@
 //! | [`labels`] | what everything of ours is called, and how it is known to be ours |
 //! | [`network`] | an environment's network |
 //! | [`replica`] | replicas as containers |
+//! | [`run`], [`files`], [`image`] | one command in a container; files into it and out of it; its image |
+//! | [`mark`] | what an attempt has on an engine, and its removal |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 
 pub mod connect;
+pub mod files;
+pub mod image;
 pub mod labels;
 pub mod network;
 pub mod replica;
+pub mod mark;
+pub mod run;
 pub mod trouble;
 
 pub use connect::Engine;

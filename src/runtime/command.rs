@@ -220,7 +220,7 @@ pub(super) async fn run(
     Ok(Ended {
         exit: exit.map_or(Exit { code: None, signal: None }, Exit::from),
         took,
-        tail: tail.lines.into(),
+        tail: tail.into_lines(),
         stdout: captured.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
     })
 }
@@ -293,18 +293,24 @@ fn take<T>(stream: &mut Option<Stream<T>>, chunk: Option<&[u8]>, log: &mut Log, 
 
 /// The last lines, bounded in number and in bytes.
 #[derive(Default)]
-struct Tail {
+pub(super) struct Tail {
     lines: VecDeque<String>,
     bytes: usize,
 }
 
 impl Tail {
-    fn push(&mut self, line: String) {
+    /// One more line.
+    pub(super) fn push(&mut self, line: String) {
         self.bytes += line.len();
         self.lines.push_back(line);
         while self.lines.len() > TAIL_LINES || (self.bytes > TAIL_BYTES && self.lines.len() > 1) {
             self.bytes -= self.lines.pop_front().map_or(0, |line| line.len());
         }
+    }
+
+    /// The lines, oldest first.
+    pub(super) fn into_lines(self) -> Vec<String> {
+        self.lines.into()
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`attend`] | what an engine does with it: start it at most once, wait, stop |
 //! | [`worker`] | the process itself |
 //! | [`workbench`], [`command`] | what a step's code works with |
+//! | [`docker`] | the same, in containers |
 //! | [`exec`] | command lines of the pipeline |
 //! | [`deploy`] | the steps of a deployment |
 //! | [`fleet`] | replicas, wherever they run: processes or containers |
@@ -24,6 +25,7 @@ pub mod attend;
 pub mod command;
 mod connections;
 pub mod deploy;
+pub mod docker;
 pub mod environment;
 pub mod exec;
 pub mod fleet;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use super::docker::left::{self, OnEngine};
 use super::postgres;
 use super::workbench::Workbench;
 use crate::domain::project::Service;
@@ -16,11 +17,14 @@ use crate::store::durable;
 const VERSION: u32 = 1;
 
 /// What would have to be removed if the worker died now: written before it exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     v: u32,
     /// Directories of PostgreSQL servers.
     postgres: Vec<PathBuf>,
+    /// Docker engines on which there is something of the attempt.
+    #[serde(default)]
+    engines: Vec<OnEngine>,
 }
 
 /// The processes of a step's services: what stops the step's commands leaves these alone.
@@ -40,6 +44,8 @@ impl Running {
 /// The services of one step.
 pub struct Services {
     record: PathBuf,
+    /// What the record says.
+    noted: Record,
     running: Running,
     postgres: Option<postgres::Server>,
     env: BTreeMap<String, String>,
@@ -50,6 +56,7 @@ impl Services {
     pub(super) fn new(dir: &Path) -> Self {
         Self {
             record: record(dir),
+            noted: Record { v: VERSION, ..Record::default() },
             running: Running::default(),
             postgres: None,
             env: BTreeMap::new(),
@@ -69,6 +76,25 @@ impl Services {
         &self.facts
     }
 
+    /// Writes down, before it is there, that something of the attempt will be on an engine.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub(super) fn note_engine(&mut self, engine: OnEngine) -> anyhow::Result<()> {
+        self.noted.engines.push(engine);
+        self.write()
+    }
+
+    /// What is known of engines so far.
+    pub(super) fn engines(&self) -> &[OnEngine] {
+        &self.noted.engines
+    }
+
+    fn write(&self) -> anyhow::Result<()> {
+        let json = serde_json::to_vec(&self.noted)?;
+        durable::write(&self.record, &json).context("services.json could not be written")
+    }
+
     pub(super) fn running(&self) -> Running {
         self.running.clone()
     }
@@ -82,6 +108,10 @@ impl Services {
             self.running.set(BTreeSet::new());
             server.stop().await?;
         }
+        self.noted.postgres.clear();
+        for engine in std::mem::take(&mut self.noted.engines) {
+            left::remove_on(&engine).await?;
+        }
         forget(&self.record)
     }
 }
@@ -94,13 +124,17 @@ fn record(dir: &Path) -> PathBuf {
 pub(super) async fn start(bench: &mut Workbench, service: &Service) -> anyhow::Result<()> {
     match service {
         Service::Container(service) => {
-            anyhow::bail!("{} is a container: this step does not run in one", service.name)
+            anyhow::bail!(
+                "the service {} is a container, and this stage runs on the engine's own machine, which is not on the \
+                 service's network: give the stage in = \"candidate\" or in = \"image:NAME\"",
+                service.name
+            )
         }
         Service::Postgres if bench.services.postgres.is_some() => Ok(()),
         Service::Postgres => {
             let directory = postgres::directory();
-            let json = serde_json::to_vec(&Record { v: VERSION, postgres: vec![directory.clone()] })?;
-            durable::write(&record(bench.dir()), &json).context("services.json could not be written")?;
+            bench.services.noted.postgres.push(directory.clone());
+            bench.services.write()?;
             let server = postgres::start(bench, &directory).await?;
             let services = &mut bench.services;
             services.env.extend(server.env());
@@ -120,6 +154,9 @@ pub(super) fn remove_left_behind(dir: &Path) -> anyhow::Result<()> {
         serde_json::from_slice(&bytes).with_context(|| format!("{} cannot be read", path.display()))?;
     for directory in &record.postgres {
         postgres::remove(directory)?;
+    }
+    for engine in &record.engines {
+        left::remove(engine)?;
     }
     forget(&path)
 }

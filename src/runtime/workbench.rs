@@ -115,6 +115,16 @@ impl Workbench {
         *self.stopped.borrow()
     }
 
+    /// The step's log, for what speaks through something else than a command's pipes.
+    pub(super) fn log(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    /// Becomes true when the step is being stopped.
+    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopped.clone()
+    }
+
     /// Runs a command to its end, its output going into the log. Descendants that outlive it are ended with the
     /// step, not with the command.
     ///
