@@ -32,6 +32,9 @@ pub const SETTINGS: &str = "towpath.settings";
 /// The attempt's directory: whose a step's containers and networks are.
 pub const ATTEMPT: &str = "towpath.attempt";
 
+/// Hash of what an image was built from: the same inputs are not built again.
+pub const INPUTS: &str = "towpath.inputs";
+
 /// What a thing of ours is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -49,6 +52,8 @@ pub enum Kind {
     Network,
     /// A cache of steps.
     Cache,
+    /// A commit's image.
+    Image,
 }
 
 impl Kind {
@@ -63,6 +68,7 @@ impl Kind {
             Self::Lease => "lease",
             Self::Network => "network",
             Self::Cache => "cache",
+            Self::Image => "image",
         }
     }
 }

@@ -4,6 +4,10 @@
 //! | file | is |
 //! |---|---|
 //! | [`connect`] | an engine, however it is reached |
+//! | [`tags`] | an engine's images: found, named once |
+//! | [`build`] | an image from a commit's files |
+//! | [`transfer`] | an image on its way to a host |
+//! | [`credentials`] | the user's own, for registries |
 //! | [`labels`] | what everything of ours is called, and how it is known to be ours |
 //! | [`network`] | an environment's network |
 //! | [`replica`] | replicas as containers |
@@ -11,14 +15,18 @@
 //! | [`mark`] | what an attempt has on an engine, and its removal |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 
+pub mod build;
 pub mod connect;
+pub mod credentials;
 pub mod files;
 pub mod image;
 pub mod labels;
+pub mod mark;
 pub mod network;
 pub mod replica;
-pub mod mark;
 pub mod run;
+pub mod tags;
+pub mod transfer;
 pub mod trouble;
 
 pub use connect::Engine;
