@@ -6,10 +6,18 @@
 //! | [`connect`] | an engine, however it is reached |
 //! | [`labels`] | what everything of ours is called, and how it is known to be ours |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
+//! | [`watch`] | an environment's containers on one engine, as they are now, without asking again and again |
+//! | [`seen`] | what such a watch knows |
+//! | [`logs`] | what a container says: the tail, then what comes |
 
 pub mod connect;
 pub mod labels;
+pub mod logs;
+mod pause;
+pub mod seen;
+mod stats;
 pub mod trouble;
+pub mod watch;
 
 pub use connect::Engine;
 pub use trouble::Result;
