@@ -68,7 +68,7 @@ pub struct Container {
     pub exit: Option<i64>,
     /// What the engine said when it could not start it.
     pub error: Option<String>,
-    /// It was ended for want of memory.
+    /// It, or a process of it, was ended for want of memory.
     pub oom: bool,
     /// What Docker's own health check says; `None` without one.
     pub health: Option<String>,
@@ -91,7 +91,9 @@ pub struct Container {
 }
 
 impl Seen {
-    pub(super) const fn new(at: Timestamp) -> Self {
+    /// Of an engine that nobody has heard of yet.
+    #[must_use]
+    pub const fn unheard(at: Timestamp) -> Self {
         Self {
             reached: Reached::NotYet,
             since: at,
@@ -166,7 +168,8 @@ impl Container {
             started,
             paused: status == ContainerStateStatusEnum::PAUSED,
             restarts: said.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
-            exit: state.exit_code.filter(|_| ran),
+            // What runs has not exited; what it did before is known from the events.
+            exit: state.exit_code.filter(|_| ran && place != ReplicaState::Up),
             error: state.error.filter(|error| !error.is_empty()).map(|error| harmless(&error)),
             oom: state.oom_killed.unwrap_or(false),
             health: health.map(|status| status.to_string()),
@@ -196,10 +199,9 @@ impl Container {
         if let Some(error) = self.error.as_ref().filter(|_| self.state != ReplicaState::Up) {
             return Some(format!("could not be started: {error}"));
         }
-        // A running container's own exit code is 0; the last one is not kept by the engine.
-        let code = self.exit.filter(|_| self.state != ReplicaState::Up)?;
+        let code = self.exit?;
         Some(match code {
-            _ if self.oom => format!("exit code {code}: ended for want of memory"),
+            KILLED if self.oom => format!("exit code {code}: ended for want of memory"),
             KILLED => format!("exit code {KILLED}: killed (signal 9)"),
             129..=159 => format!("exit code {code}: signal {}", code - 128),
             code => format!("exit code {code}"),
@@ -261,7 +263,7 @@ mod tests {
             "towpath.role":"web","towpath.index":"1"}}}"#,
         );
         let key = one.key.clone().unwrap();
-        let mut seen = Seen::new(Timestamp(0));
+        let mut seen = Seen::unheard(Timestamp(0));
         assert_eq!(seen.state(&key), ReplicaState::Unknown);
         seen.reached = Reached::Yes("20.10".to_owned());
         assert_eq!(seen.state(&key), ReplicaState::Gone);

@@ -38,7 +38,7 @@ const QUIET: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often new numbers are passed on, all containers' together.
-const NUMBERS: Duration = Duration::from_millis(500);
+const NUMBERS: Duration = Duration::from_secs(1);
 /// Containers that are asked about at once.
 const AT_ONCE: usize = 4;
 /// Numbers on their way; more are dropped.
@@ -85,8 +85,8 @@ impl Watch {
     /// Begins to watch.
     #[must_use]
     pub fn begin(whose: Whose) -> Self {
-        let (teller, seen) = watch::channel(Arc::new(Seen::new(now())));
-        let watcher = Watcher { whose, seen: Seen::new(now()), teller, numbers: BTreeMap::new() };
+        let (teller, seen) = watch::channel(Arc::new(Seen::unheard(now())));
+        let watcher = Watcher { whose, seen: Seen::unheard(now()), teller, numbers: BTreeMap::new() };
         Self { seen, task: tokio::spawn(watcher.run()).abort_handle() }
     }
 
@@ -242,8 +242,8 @@ impl Watcher {
     async fn list(&mut self, engine: &Engine) -> Result<(), Lost> {
         let options = ListContainersOptionsBuilder::new().all(true).filters(&self.filters()).build();
         let all = timeout(PATIENCE, engine.client().list_containers(Some(options))).await??;
-        self.seen.containers.clear();
         let ids: BTreeSet<String> = all.into_iter().filter_map(|one| one.id).collect();
+        self.seen.containers.retain(|id, _| ids.contains(id));
         self.look(engine, ids).await
     }
 
@@ -260,10 +260,13 @@ impl Watcher {
                 Ok(said) => {
                     let mut container = Container::of(&said, now());
                     // Numbers come on their own way.
-                    if let Some(before) = self.seen.containers.get(&id)
-                        && container.state == before.state
-                    {
-                        (container.memory, container.cpu_permille) = (before.memory, before.cpu_permille);
+                    if let Some(before) = self.seen.containers.get(&id) {
+                        if container.pid.is_some() {
+                            (container.memory, container.cpu_permille) = (before.memory, before.cpu_permille);
+                        }
+                        // The engine forgets both when it starts it again.
+                        container.exit = container.exit.or(before.exit);
+                        container.oom |= before.oom;
                     }
                     self.seen.containers.insert(id, container);
                 }
@@ -281,6 +284,13 @@ impl Watcher {
         let is_lease = of(labels::KIND).is_some_and(|kind| kind == Kind::Lease.word());
         if is_lease {
             self.seen.lease_events += 1;
+        }
+        if let Some(container) = actor.id.as_ref().and_then(|id| self.seen.containers.get_mut(id)) {
+            match event.action.as_deref() {
+                Some("die") => container.exit = of("exitCode").and_then(|code| code.parse().ok()),
+                Some("oom") => container.oom = true,
+                _ => {}
+            }
         }
         // A heartbeat changes nothing that is seen of the container itself.
         if event.action.as_deref() != Some("extract-to-dir") {
