@@ -14,6 +14,9 @@
 //! | [`run`], [`files`], [`image`] | one command in a container; files into it and out of it; its image |
 //! | [`mark`] | what an attempt has on an engine, and its removal |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
+//! | [`watch`] | an environment's containers on one engine, as they are now, without asking again and again |
+//! | [`seen`] | what such a watch knows |
+//! | [`logs`] | what a container says: the tail, then what comes |
 
 pub mod build;
 pub mod connect;
@@ -27,7 +30,12 @@ pub mod replica;
 pub mod run;
 pub mod tags;
 pub mod transfer;
+pub mod logs;
+mod pause;
+pub mod seen;
+mod stats;
 pub mod trouble;
+pub mod watch;
 
 pub use connect::Engine;
 pub use trouble::Result;

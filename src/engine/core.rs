@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use super::containers::Engines;
 use super::deployments::MeantToLive;
 use super::fresh::{self, Fresh};
 use super::samples::Samples;
@@ -45,6 +46,8 @@ pub(super) struct Engine {
     pub(super) measured: mpsc::Sender<Sample>,
     /// What is meant to live.
     pub(super) meant: MeantToLive,
+    /// The Docker engines that are watched.
+    pub(super) engines: Engines,
     /// Git on the mirror is done by one task at a time.
     pub(super) mirror: Arc<Mutex<()>>,
     samples: Samples,
@@ -95,6 +98,7 @@ impl Engine {
             inputs,
             measured,
             meant: MeantToLive::default(),
+            engines: Engines::default(),
             samples: Samples::default(),
             mirror: Arc::default(),
             journal,

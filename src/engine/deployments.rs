@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::core::Engine;
 use super::log;
+use crate::docker::watch::Whose;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeploymentId, EnvironmentName, ReleaseNumber, ReplicaKey};
 use crate::domain::planner::ROUTED_ROLE;
-use crate::domain::project::Environment;
+use crate::domain::project::{Environment, Host};
 use crate::domain::state::State;
 use crate::runtime::environment;
 use crate::runtime::lease::{self, Asker};
@@ -21,15 +22,34 @@ pub(super) struct Meant {
     pub(super) release: ReleaseNumber,
     /// Per cent of the traffic that it has by the record; `None` where it is not routed.
     pub(super) weight: Option<u8>,
+    /// The Docker engine that it is on; `None` on the process runtime.
+    pub(super) host: Option<Host>,
+    /// The id of the image that was deployed; `None` on the process runtime.
+    pub(super) image: Option<String>,
+}
+
+/// An environment as the tasks that watch over it see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// What is meant to live there.
+    pub(super) replicas: Vec<Meant>,
+    /// Every Docker engine that it has, or that something of it lives on.
+    pub(super) hosts: Vec<Host>,
+    /// The deployment that is under way.
+    pub(super) under_way: Option<DeploymentId>,
+    /// The newest deployment, by whose settings it goes.
+    pub(super) newest: Option<DeploymentId>,
+    /// The project's name.
+    pub(super) project: String,
 }
 
 /// What is meant to live, by environment: written by the loop, read by its watches.
 #[derive(Debug, Clone, Default)]
-pub(super) struct MeantToLive(Arc<Mutex<BTreeMap<EnvironmentName, Vec<Meant>>>>);
+pub(super) struct MeantToLive(Arc<Mutex<BTreeMap<EnvironmentName, Wanted>>>);
 
 impl MeantToLive {
-    /// What is meant to live there.
-    pub(super) fn of(&self, environment: &EnvironmentName) -> Vec<Meant> {
+    /// What is wanted there.
+    pub(super) fn of(&self, environment: &EnvironmentName) -> Wanted {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(environment).cloned().unwrap_or_default()
     }
@@ -40,10 +60,32 @@ impl MeantToLive {
         for deployment in state.deployments.values() {
             let name = &deployment.environment;
             if !all.contains_key(name) {
-                all.insert(name.clone(), meant(state, name));
+                all.insert(name.clone(), wanted(state, name));
             }
         }
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+}
+
+fn wanted(state: &State, name: &EnvironmentName) -> Wanted {
+    let replicas = meant(state, name);
+    let mut hosts: Vec<Host> = Vec::new();
+    let today = state.project.as_ref().and_then(|project| project.environments.get(name));
+    let newest = state.deployments.iter().rev().find(|(_, one)| &one.environment == name);
+    let configured =
+        newest.filter(|(_, one)| one.is_open()).map(|(_, one)| &one.settings).into_iter().chain(today);
+    let known = configured.flat_map(|settings| &settings.hosts);
+    for host in known.chain(replicas.iter().filter_map(|one| one.host.as_ref())) {
+        if !hosts.contains(host) {
+            hosts.push(host.clone());
+        }
+    }
+    Wanted {
+        replicas,
+        hosts,
+        under_way: state.under_way(name).map(|(number, _)| number),
+        newest: newest.map(|(number, _)| *number),
+        project: state.project.as_ref().map_or_else(String::new, |project| project.name.clone()),
     }
 }
 
@@ -60,9 +102,13 @@ fn meant(state: &State, name: &EnvironmentName) -> Vec<Meant> {
     let running = state.running(name).into_iter();
     running
         .filter_map(|key| {
-            let release = state.deployments.get(&key.deployment)?.release;
+            let deployment = state.deployments.get(&key.deployment)?;
+            let release = deployment.release;
             let weight = (key.role == ROUTED_ROLE).then(|| u8::try_from(weight(&key)).unwrap_or(100));
-            Some(Meant { key, release, weight })
+            let host = deployment.settings.host_of(key.index).cloned();
+            let artifact = state.releases.get(&release).map(|release| release.artifact.id.0.clone());
+            let image = artifact.filter(|_| host.is_some());
+            Some(Meant { key, release, weight, host, image })
         })
         .collect()
 }
@@ -78,10 +124,30 @@ impl Engine {
         self.state.deployments.get(&deployment).map(|one| one.settings.clone()).unwrap_or_default()
     }
 
+    /// The project's directory in the operator's working tree.
+    pub(super) fn home(&self) -> PathBuf {
+        self.layout.repository.join(&self.layout.root)
+    }
+
+    /// Whose containers are looked for on a host.
+    pub(super) fn whose(&self, environment: &EnvironmentName, host: &Host) -> Whose {
+        Whose {
+            host: host.clone(),
+            home: self.home(),
+            project: self.state.project.as_ref().map_or_else(String::new, |project| project.name.clone()),
+            environment: environment.clone(),
+        }
+    }
+
     /// Where the lease of a deployment's environment lies.
     pub(super) fn lease_path(&self, environment: &EnvironmentName, deployment: DeploymentId) -> PathBuf {
-        let home = self.layout.repository.join(&self.layout.root);
-        home.join(lease::path(&self.settings_of(deployment), &self.layout.environment(environment)))
+        self.home().join(lease::path(&self.settings_of(deployment), &self.layout.environment(environment)))
+    }
+
+    /// Where the lease of an environment lies, by its newest deployment.
+    pub(super) fn newest_lease_path(&self, environment: &EnvironmentName) -> PathBuf {
+        let newest = self.state.deployments.iter().rev().find(|(_, one)| &one.environment == environment);
+        self.lease_path(environment, newest.map_or(DeploymentId(0), |(number, _)| *number))
     }
 
     /// Who asks for a lease.

@@ -5,6 +5,7 @@
 //! | [`serve`] | the process: lock, journal, socket, one `select!` loop, the end |
 //! | [`core`] | what the loop does with one message: decide, write ahead, fold, tell, reconcile |
 //! | [`effects`] | one-shot outside work as tasks |
+//! | `containers` | replicas in containers, and the Docker engines that they are on |
 //! | `deployments` | what the loop knows of leases, secrets and what is meant to live |
 //! | `probe` | how an environment is, asked again and again |
 //! | `samples` | measurements: lossy, kept for a while, told to who can keep up |
@@ -13,6 +14,7 @@
 //! | [`queries`] | answers |
 //! | [`launch`] | a detached engine is started from a viewer |
 
+mod containers;
 pub mod core;
 mod deployments;
 pub mod effects;

@@ -6,21 +6,25 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::deployments::{Meant, MeantToLive};
+use super::containers::{self, Engines, Held};
+use super::deployments::{Meant, MeantToLive, Wanted};
 use super::{log, now};
-use crate::domain::health::{HttpSample, ReplicaSample, Sample};
+use crate::domain::health::{HttpSample, LeaseHolder, ReplicaSample, Sample};
 use crate::domain::ids::{DeploymentId, EnvironmentName};
 use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::{Environment, HealthCheck};
 use crate::probe::http::{Ask, Prober};
 use crate::router::nginx::labelled;
 use crate::runtime::deploy::observe;
+use crate::runtime::lease::{self, Asker};
 use crate::runtime::process::{Process, below};
 use crate::runtime::replica;
 use crate::store::layout::replica_directory;
 
 /// How often replicas are looked at; their states are asked of the kernel, which is cheap.
 const REPLICAS: Duration = Duration::from_secs(2);
+/// What changes on a Docker engine is told of this long after it did.
+const SOON: Duration = Duration::from_millis(100);
 
 /// What one watch asks.
 pub(super) struct Probe {
@@ -29,6 +33,10 @@ pub(super) struct Probe {
     pub(super) health: HealthCheck,
     pub(super) url: Option<String>,
     pub(super) meant: MeantToLive,
+    pub(super) engines: Engines,
+    pub(super) home: PathBuf,
+    pub(super) asker: Asker,
+    pub(super) lease: PathBuf,
     pub(super) measured: mpsc::Sender<Sample>,
 }
 
@@ -43,15 +51,52 @@ impl Probe {
     }
 
     async fn replicas(&self) {
+        let mut engines = Held::default();
         loop {
-            let all = Process::all();
-            let meant = self.meant.of(&self.environment).into_iter();
-            let replicas: Vec<ReplicaSample> = meant.map(|meant| self.look(meant, &all)).collect();
-            let sample = Sample::Replicas { environment: self.environment.clone(), at: now(), replicas };
-            // Told again though nothing has changed: a viewer that hears nothing must take it for unknown.
-            let _ = self.measured.send(sample).await;
-            tokio::time::sleep(REPLICAS).await;
+            let wanted = self.meant.of(&self.environment);
+            engines.hold(&self.engines, &self.environment, &self.home, &wanted);
+            let processes = if wanted.replicas.iter().any(|one| one.host.is_none()) {
+                Process::all()
+            } else {
+                Vec::new()
+            };
+            let look = |meant: &Meant| match &meant.host {
+                Some(host) => containers::sample(meant, engines.seen(host).as_deref(), &wanted, now()),
+                None => self.look(meant.clone(), &processes),
+            };
+            let replicas: Vec<ReplicaSample> = wanted.replicas.iter().map(look).collect();
+            let environment = || self.environment.clone();
+            // Told again though nothing has changed: a viewer that hears nothing must take it for unknown. Replicas
+            // last: who has those has all.
+            if !wanted.hosts.is_empty() {
+                let hosts = engines.hosts(&wanted, now());
+                let _ =
+                    self.measured.send(Sample::Hosts { environment: environment(), at: now(), hosts }).await;
+            }
+            let holder = self.holder(&wanted);
+            let _ = self.measured.send(Sample::Lease { environment: environment(), at: now(), holder }).await;
+            let _ = self
+                .measured
+                .send(Sample::Replicas { environment: environment(), at: now(), replicas })
+                .await;
+            tokio::select! {
+                () = tokio::time::sleep(REPLICAS) => {}
+                // Many things that happen at once are told of at once.
+                () = engines.changed() => tokio::time::sleep(SOON).await,
+            }
         }
+    }
+
+    /// Who may change the environment.
+    fn holder(&self, _wanted: &Wanted) -> Option<LeaseHolder> {
+        let holder = lease::holder(&self.lease)?;
+        Some(LeaseHolder {
+            ours: holder.engine == self.asker.engine,
+            what: format!("deployment {} of {}", holder.deployment, holder.repository.display()),
+            who: holder.user,
+            since: holder.since,
+            heartbeat: holder.heartbeat,
+        })
     }
 
     fn look(&self, meant: Meant, all: &[Process]) -> ReplicaSample {
@@ -102,11 +147,24 @@ impl Probe {
             let timeout = Duration::from(self.health.within).max(Duration::from_secs(1));
             return Some((observe::ask_through(url, &self.health, timeout), None));
         }
-        let meant = self.meant.of(&self.environment);
-        let routed = meant.iter().filter(|one| one.key.role == ROUTED_ROLE).max_by_key(|one| one.weight)?;
-        let at = replica::status(&replica_directory(&self.directory, &routed.key)).address?;
-        let settings = Environment { health: self.health.clone(), url: None, ..Environment::default() };
-        Some((observe::ask(&settings, at), Some(routed.key.deployment)))
+        let wanted = self.meant.of(&self.environment);
+        let routed = wanted.replicas.iter().filter(|one| one.key.role == ROUTED_ROLE);
+        let routed = routed.max_by_key(|one| one.weight)?;
+        let ask = match &routed.host {
+            None => {
+                let at = replica::status(&replica_directory(&self.directory, &routed.key)).address?;
+                let settings =
+                    Environment { health: self.health.clone(), url: None, ..Environment::default() };
+                observe::ask(&settings, at)
+            }
+            Some(host) => {
+                let (address, port) = self.engines.place(&self.environment, host, &routed.key)?;
+                let timeout = Duration::from(self.health.within).max(Duration::from_secs(1));
+                let ask = Ask::direct(address, port, &self.health.path, None, timeout);
+                Ask { expect_status: self.health.status, within: Some(self.health.within), ..ask }
+            }
+        };
+        Some((ask, Some(routed.key.deployment)))
     }
 }
 

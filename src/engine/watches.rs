@@ -16,6 +16,7 @@ use crate::domain::health::Sample;
 use crate::domain::time::Millis;
 use crate::domain::watch::Watch;
 use crate::git::{GitError, Mirror};
+use crate::runtime::container_log::Follow;
 use crate::runtime::deploy::read_progress;
 use crate::runtime::{OWN_PROGRAM, environment, lease, replica};
 
@@ -145,21 +146,39 @@ pub(super) fn begin(engine: &Engine, watch: &Watch) -> AbortHandle {
         }
         Watch::KeepReplica { replica } => {
             let dir = engine.layout.replica(&replica);
-            let state = &engine.state;
-            let settings = state.deployments.get(&replica.deployment).map(|one| one.settings.clone());
+            let settings = engine.settings_of(replica.deployment);
             let mut env = environment::allowed(std::env::vars());
-            if settings.is_some_and(|settings| !settings.secrets.is_empty()) {
+            if !settings.secrets.is_empty() {
                 env.extend(engine.secret_variables());
             }
-            tokio::spawn(keep(replica.to_string(), dir, env))
+            match settings.host_of(replica.index) {
+                None => tokio::spawn(keep(replica.to_string(), dir, env)),
+                // Its engine starts it again; what is left to do is its log.
+                Some(host) => {
+                    let home = engine.home();
+                    let follow = Follow {
+                        watch: engine.engines.watch(engine.whose(&replica.environment, host)),
+                        key: replica,
+                        directory: dir.join("log"),
+                        secrets: settings.secrets,
+                        home,
+                        env,
+                    };
+                    tokio::spawn(follow.run())
+                }
+            }
         }
         Watch::Probe { environment, health, url } => {
             let probe = probe::Probe {
                 directory: engine.layout.environment(&environment),
-                environment,
+                environment: environment.clone(),
                 health,
                 url,
                 meant: engine.meant.clone(),
+                engines: engine.engines.clone(),
+                home: engine.home(),
+                asker: engine.asker(),
+                lease: engine.newest_lease_path(&environment),
                 measured: engine.measured.clone(),
             };
             tokio::spawn(probe.run())

@@ -14,9 +14,11 @@
 //! | `connections` | who is still connected |
 //! | [`lease`] | one deployment an environment at a time |
 //! | [`postgres`] | a throw-away PostgreSQL server beside a step |
+//! | [`container_log`] | what a replica in a container says, in its log like any other's |
 //! | [`replica`] | long-lived processes of a deployment, each looked after by a keeper |
 //! | [`reap`], [`process`] | who is left, and its end |
 //! | `place` | paths in a cause, as a person knows them |
+//! | [`container_log`] | what a replica in a container says, in its log like any other's |
 //! | [`replica`] | long-lived processes of a deployment, each looked after by a keeper |
 //! | [`environment`] | what of a shell's environment may reach a step |
 
@@ -24,6 +26,7 @@ pub mod attempt;
 pub mod attend;
 pub mod command;
 mod connections;
+pub mod container_log;
 pub mod deploy;
 pub mod docker;
 pub mod environment;
