@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use towpath::config::schema::{self, Shape};
 use towpath::config::{self, File};
 use towpath::domain::ids::EnvironmentName;
-use towpath::domain::project::{Project, ProjectKind, Router, Stage, Strategy, secret_variables};
+use towpath::domain::project::{Host, Project, ProjectKind, Router, Stage, Strategy, secret_variables};
 use towpath::domain::time::Millis;
 use towpath::preset::{self, tree::Memory};
 
@@ -54,6 +54,7 @@ fn project(file: &File) -> Project {
         ("harbor/settings.py", "STATIC_ROOT = 'static'\n"),
         ("requirements.txt", "django==5.2\n"),
         (".python-version", "3.12\n"),
+        ("Dockerfile", "FROM python:3.12\n"),
     ]);
     preset::resolve(file, "Harbor", ".", &tree).unwrap_or_else(|mistakes| panic!("{mistakes}")).project
 }
@@ -90,6 +91,7 @@ fn every_key_of_the_schema_is_in_it_and_no_other() {
     let inner = |name| environments.iter().copied().filter_map(move |environment| environment.get(name));
     for schema in schema::INNER {
         let found = match schema.name {
+            "hosts" => keys(inner("hosts").filter_map(toml::Value::as_array).flatten()),
             "nginx" => keys(inner("router").filter_map(|router| router.get("nginx"))),
             name => keys(inner(name)),
         };
@@ -97,6 +99,8 @@ fn every_key_of_the_schema_is_in_it_and_no_other() {
     }
     let sources = inner("secrets").filter_map(toml::Value::as_table).flat_map(toml::Table::values);
     assert_eq!(keys(sources), schema::SECRET.keys.iter().copied().collect());
+    let probes = table["service"].as_table().unwrap().values().filter_map(|service| service.get("ready"));
+    assert_eq!(keys(probes), schema::READY.keys.iter().copied().collect());
 }
 
 /// Written defaults change nothing: the example means the same as a file with only the stage's name and command.
@@ -156,7 +160,19 @@ fn every_key_switched_on_takes_effect() {
     assert_eq!(staging.secrets.len(), 3);
     let Router::Nginx(nginx) = &staging.router else { panic!("{:?}", staging.router) };
     assert!(nginx.access_log.is_some() && nginx.static_files.is_some());
-    assert_eq!(secret_variables(&project).into_iter().collect::<Vec<_>>(), ["HARBOR_SECRET_KEY"]);
+    let variables = secret_variables(&project);
+    assert_eq!(variables.into_iter().collect::<Vec<_>>(), ["HARBOR_PIP_TOKEN", "HARBOR_SECRET_KEY"]);
+    let image = project.artifact.image.as_ref().unwrap();
+    assert_eq!((image.name.as_str(), image.push), ("registry.example.com/harbor", true));
+    // What is shown is what is taken without it.
+    assert_eq!((image.dockerfile.as_str(), project.roles["web"].port), ("Dockerfile", 8000));
+    assert_eq!(project.roles["web"].volumes.len(), 2);
+    assert_eq!(project.services.len(), 3);
+    let [first, second] = staging.hosts.as_slice() else { panic!("{:?}", staging.hosts) };
+    assert_eq!((first.name.as_str(), first.address), ("app1", Some([10, 0, 0, 5].into())));
+    assert_eq!((second.name.as_str(), second.tls.as_deref()), ("10.0.0.6", Some("certs/app2")));
+    assert_eq!(production.hosts, [Host::usual()]);
+    assert_eq!(staging.network.as_deref(), Some("harbor"));
     // What is shown as the command is what is taken without it.
     assert_eq!((nginx.test.as_str(), nginx.reload.as_str()), ("nginx -t", "nginx -s reload"));
 }

@@ -7,8 +7,8 @@ use toml::de::{DeTable, DeValue};
 use super::nearest::nearest;
 use super::parts::{self, HealthTable, HooksTable, StrategyTable, ToleranceTable};
 use super::read::{self, Reader};
-use super::{Written, schema, value};
-use crate::domain::project::{Nginx, SecretSource};
+use super::{Written, hosts, schema, value};
+use crate::domain::project::{Host, Nginx, SecretSource};
 use crate::domain::time::Millis;
 
 /// The most replicas of one role: more do not fit on one machine.
@@ -26,6 +26,10 @@ pub struct EnvironmentTable {
     pub after: Option<Written<String>>,
     /// `protected`
     pub protected: Option<Written<bool>>,
+    /// `hosts`
+    pub hosts: Option<Vec<Written<Host>>>,
+    /// `network`
+    pub network: Option<Written<String>>,
     /// `replicas`; each with the place of the role's name.
     pub replicas: Option<BTreeMap<String, Written<u32>>>,
     /// `url`
@@ -71,8 +75,8 @@ fn one(reader: &mut Reader<'_>, name: Written<String>, table: &DeTable<'_>) -> E
         "Write where it comes from under [environment.{}.secrets] instead; if it was ever committed, replace it.",
         name.value
     );
-    let env = table.get("env").and_then(|node| reader.variables(node, &in_env));
-    let secrets = parts::secrets(reader, table, &name.value);
+    let env = table.get("env").and_then(|node| reader.variables(node, "env", &in_env));
+    let secrets = parts::secrets(reader, table, &format!("environment.{}", name.value));
     let both = secrets.iter().filter_map(|(key, secret)| Some((key, secret, env.as_ref()?.get(key)?)));
     for (key, secret, variable) in both {
         let message = format!("{key} is among the secrets and, on line {}, in env.", variable.place.line);
@@ -84,7 +88,7 @@ fn one(reader: &mut Reader<'_>, name: Written<String>, table: &DeTable<'_>) -> E
         reader.mistake(
             place,
             "PORT cannot be set.",
-            "Leave it out: each replica is given a port of its own.",
+            "Leave it out: each replica is given its port; in a container it is the port of its [role.NAME].",
         );
     }
     let nginx = parts::nginx(reader, table);
@@ -93,7 +97,13 @@ fn one(reader: &mut Reader<'_>, name: Written<String>, table: &DeTable<'_>) -> E
         let cure = "Add url = \"https://…\": where visitors ask, so that a switch can be confirmed.";
         reader.mistake(nginx.place, message, cure);
     }
+    let hosts = hosts::read(reader, table);
+    if nginx.is_some() {
+        hosts::reached_by_router(reader, hosts.as_deref().unwrap_or_default());
+    }
     EnvironmentTable {
+        hosts,
+        network: hosts::network(reader, table),
         after: table.get("after").and_then(|node| read::name(reader, node, "after")),
         protected: table.get("protected").and_then(|node| reader.flag(node, "protected")),
         replicas: replicas(reader, table),

@@ -4,24 +4,28 @@
 //! project means after defaults and presets is worked out by `preset::resolve`, which needs the places kept in
 //! [`Written`] to say where a mistake is that only shows once the presets are known.
 
+mod artifact;
 mod environment;
+mod hosts;
 mod mistake;
 mod nearest;
 mod parts;
 mod read;
+pub mod reference;
 mod role;
 pub mod schema;
 mod secret;
+mod service;
 mod stage;
 mod value;
 
-use std::collections::BTreeMap;
-
+pub use artifact::ArtifactTable;
 pub use environment::EnvironmentTable;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use nearest::nearest;
 pub use parts::{HealthTable, HooksTable, StrategyTable, ToleranceTable};
 pub use role::RoleTable;
+pub use service::ServiceTable;
 pub use stage::StageTable;
 pub use value::valid_name;
 
@@ -59,6 +63,8 @@ pub struct File {
     pub artifact: ArtifactTable,
     /// `[[stage]]`, in order.
     pub stages: Vec<StageTable>,
+    /// `[service.NAME]`, in the order of the file.
+    pub services: Vec<ServiceTable>,
     /// `[role.NAME]`, in the order of the file.
     pub roles: Vec<RoleTable>,
     /// `[environment.NAME]`, in the order of the file.
@@ -89,15 +95,6 @@ pub struct PipelineTable {
     pub runs: Option<Written<u32>>,
     /// `jobs`
     pub jobs: Option<Written<u32>>,
-}
-
-/// `[artifact]` as written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ArtifactTable {
-    /// `collectstatic`
-    pub collectstatic: Option<Written<bool>>,
-    /// `env`
-    pub env: Option<BTreeMap<String, Written<String>>>,
 }
 
 /// Reads a configuration file.

@@ -168,11 +168,12 @@ pub(super) fn tolerance(reader: &mut Reader<'_>, outer: &DeTable<'_>) -> Toleran
     }
 }
 
-/// Where secrets come from. A value is never repeated, and never taken.
+/// Where secrets come from, of an environment or a build: `owner` is its heading. A value is never repeated, and never
+/// taken.
 pub(super) fn secrets(
     reader: &mut Reader<'_>,
     outer: &DeTable<'_>,
-    environment: &str,
+    owner: &str,
 ) -> BTreeMap<String, Written<SecretSource>> {
     let example = "a table: secrets = { SECRET_KEY = { env = \"NAME\" } }";
     let mut secrets = BTreeMap::new();
@@ -187,21 +188,16 @@ pub(super) fn secrets(
         if !reader.variable_name(place, name) {
             continue;
         }
-        let source = source(reader, name, node, environment);
+        let source = source(reader, name, node, owner);
         secrets.extend(source.map(|value| (name.to_owned(), Written { value, place })));
     }
     secrets
 }
 
-fn source(
-    reader: &mut Reader<'_>,
-    name: &str,
-    node: Node<'_, '_>,
-    environment: &str,
-) -> Option<SecretSource> {
+fn source(reader: &mut Reader<'_>, name: &str, node: Node<'_, '_>, owner: &str) -> Option<SecretSource> {
     let place = reader.place(node);
     let cure = format!(
-        "Write where it comes from under [environment.{environment}.secrets]: {name} = {{ env = \"NAME\" }}, \
+        "Write where it comes from under [{owner}.secrets]: {name} = {{ env = \"NAME\" }}, \
          {{ file = \"/run/…\" }} or {{ command = \"…\" }}."
     );
     let DeValue::Table(table) = node.get_ref() else {

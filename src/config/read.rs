@@ -9,7 +9,7 @@ use super::mistake::{Mistake, Mistakes, Place};
 use super::nearest::nearest;
 use super::schema::{self, Table};
 use super::{
-    ArtifactTable, File, PipelineTable, ProjectTable, Written, environment, role, secret, stage, value,
+    File, PipelineTable, ProjectTable, Written, artifact, environment, role, secret, service, stage, value,
 };
 use crate::domain::project::ProjectKind;
 use crate::domain::time::Millis;
@@ -150,6 +150,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A port.
+    pub(super) fn port(&mut self, node: Node<'_, '_>, key: &str) -> Option<Written<u16>> {
+        let Written { value, place } = self.count(node, key, 1, u32::from(u16::MAX))?;
+        u16::try_from(value).ok().map(|value| Written { value, place })
+    }
+
     /// A duration that is longer than nothing.
     pub(super) fn duration(&mut self, node: Node<'_, '_>, key: &str) -> Option<Written<Millis>> {
         let wanted = "a duration of at most a week, such as \"500ms\", \"60s\", \"15m\" or \"1h30m\"";
@@ -209,6 +215,7 @@ impl<'a> Reader<'a> {
     pub(super) fn env(&mut self, node: Node<'_, '_>) -> Option<BTreeMap<String, Written<String>>> {
         self.variables(
             node,
+            "env",
             "Checks and builds need no real secret: write a throw-away value here, keep the real one in your \
              secret manager and let the environment that is deployed to bring it; if it was ever committed, \
              replace it.",
@@ -219,10 +226,11 @@ impl<'a> Reader<'a> {
     pub(super) fn variables(
         &mut self,
         node: Node<'_, '_>,
+        key: &str,
         cure: &str,
     ) -> Option<BTreeMap<String, Written<String>>> {
         let DeValue::Table(table) = node.get_ref() else {
-            self.wrong_type(node, "env", "a table: env = { NAME = \"value\" }");
+            self.wrong_type(node, key, &format!("a table: {key} = {{ NAME = \"value\" }}"));
             return None;
         };
         let mut env = BTreeMap::new();
@@ -355,10 +363,7 @@ pub(super) fn file(reader: &mut Reader<'_>, root: &DeTable<'_>) -> File {
         file.pipeline = pipeline(reader, table);
     }
     if let Some(table) = reader.table(root, schema::ARTIFACT) {
-        file.artifact = ArtifactTable {
-            collectstatic: table.get("collectstatic").and_then(|node| reader.flag(node, "collectstatic")),
-            env: table.get("env").and_then(|node| reader.env(node)),
-        };
+        file.artifact = artifact::read(reader, table);
     }
     if let Some(node) = root.get(schema::STAGE.name) {
         match node.get_ref() {
@@ -366,6 +371,7 @@ pub(super) fn file(reader: &mut Reader<'_>, root: &DeTable<'_>) -> File {
             _ => reader.wrong_type(node, "stage", "[[stage]] with two brackets, once for each stage"),
         }
     }
+    file.services = service::read(reader, root);
     file.roles = role::read(reader, root);
     file.environments = environment::read(reader, root);
     file
@@ -377,7 +383,8 @@ fn project(reader: &mut Reader<'_>, table: &DeTable<'_>) -> ProjectTable {
         kind: table.get("kind").and_then(|node| {
             reader.checked(node, "kind", "\"django\" or \"plain\"", |text| match text {
                 "django" => Some(ProjectKind::Django),
-                "plain" => Some(ProjectKind::Plain),
+                // What has only an image and roles is called by what it is, too.
+                "plain" | "container" => Some(ProjectKind::Plain),
                 _ => None,
             })
         }),

@@ -2,8 +2,8 @@
 
 use toml::de::DeTable;
 
-use super::read::Reader;
-use super::{Written, schema};
+use super::read::{Node, Reader, shown};
+use super::{Written, reference, schema};
 use crate::domain::time::Millis;
 
 /// The role that gets an environment's traffic.
@@ -20,6 +20,10 @@ pub struct RoleTable {
     pub stop_timeout: Option<Written<Millis>>,
     /// `max`
     pub max: Option<Written<u32>>,
+    /// `port`
+    pub port: Option<Written<u16>>,
+    /// `volumes`
+    pub volumes: Option<Vec<Written<String>>>,
 }
 
 /// Reads every role; one without a usable command is a mistake and left out.
@@ -59,5 +63,34 @@ fn one(reader: &mut Reader<'_>, name: Written<String>, table: &DeTable<'_>) -> O
         }
         Some(max)
     });
-    Some(RoleTable { name, command: command?, stop_timeout, max })
+    let port = table.get("port").and_then(|node| reader.port(node, "port"));
+    let volumes = table.get("volumes").and_then(|node| volumes(reader, node));
+    Some(RoleTable { name, command: command?, stop_timeout, max, port, volumes })
+}
+
+/// More mounts than this in one container are mistyped.
+const VOLUME_LIMIT: usize = 32;
+
+fn volumes(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Vec<Written<String>>> {
+    let wanted = "NAME:/path for a volume of the engine or /directory:/path for one of the host, with :ro at the end \
+                  for what is only read";
+    let rule = |text: &str| reference::mount(text).map(|_| text.to_owned());
+    let volumes = reader.list(node, "volumes", wanted, rule)?;
+    if let Some(extra) = volumes.get(VOLUME_LIMIT) {
+        reader.mistake(
+            extra.place,
+            format!("there are more than {VOLUME_LIMIT} volumes."),
+            "Mount a directory above them.",
+        );
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    for volume in &volumes {
+        let Some(at) = reference::mount(&volume.value) else { continue };
+        if seen.contains(&at) {
+            let message = format!("two volumes are mounted at {}.", shown(at));
+            reader.mistake(volume.place, message, "Keep one of them.");
+        }
+        seen.push(at);
+    }
+    Some(volumes)
 }

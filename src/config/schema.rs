@@ -55,7 +55,10 @@ pub const PROJECT: Table = Table::single("project", &["name", "kind", "python", 
 /// `[pipeline]`
 pub const PIPELINE: Table = Table::single("pipeline", &["branch", "poll", "runs", "jobs"]);
 /// `[artifact]`
-pub const ARTIFACT: Table = Table::single("artifact", &["collectstatic", "env"]);
+pub const ARTIFACT: Table = Table::single(
+    "artifact",
+    &["runtime", "image", "dockerfile", "target", "args", "secrets", "push", "collectstatic", "env"],
+);
 /// `[[stage]]`
 pub const STAGE: Table = Table {
     name: "stage",
@@ -65,13 +68,19 @@ pub const STAGE: Table = Table {
     ],
 };
 /// `[role.NAME]`
-pub const ROLE: Table = Table::named("role", &["command", "stop_timeout", "max"]);
+pub const ROLE: Table = Table::named("role", &["command", "stop_timeout", "max", "port", "volumes"]);
+/// `[service.NAME]`
+pub const SERVICE: Table = Table::named("service", &["image", "command", "env", "ready"]);
+/// `ready = { … }` of a service: exactly one of these.
+pub const READY: Table = Table::inner("ready", &["tcp", "postgres", "command"]);
 /// `[environment.NAME]`
 pub const ENVIRONMENT: Table = Table::named(
     "environment",
     &[
         "after",
         "protected",
+        "hosts",
+        "network",
         "replicas",
         "url",
         "strategy",
@@ -86,6 +95,8 @@ pub const ENVIRONMENT: Table = Table::named(
         "router",
     ],
 );
+/// One entry of `hosts` of an environment, where it is more than a url.
+pub const HOST: Table = Table::inner("hosts", &["url", "name", "address", "tls"]);
 /// `strategy = { canary = … }` of an environment.
 pub const STRATEGY: Table = Table::inner("strategy", &["canary", "bake"]);
 /// `hooks = { … }` of an environment.
@@ -104,17 +115,14 @@ pub const ROUTER: Table = Table::inner("router", &["nginx"]);
 pub const NGINX: Table = Table::inner("nginx", &["include", "test", "reload", "access_log", "static_files"]);
 
 /// Every table of the file itself, in the order of the example file.
-pub const TABLES: [Table; 6] = [PROJECT, PIPELINE, ARTIFACT, STAGE, ROLE, ENVIRONMENT];
+pub const TABLES: [Table; 7] = [PROJECT, PIPELINE, ARTIFACT, STAGE, SERVICE, ROLE, ENVIRONMENT];
 
 /// Every table inside an environment; nginx's is inside the router's.
-pub const INNER: [Table; 7] = [STRATEGY, HOOKS, MIGRATIONS, HEALTH, TOLERANCE, ROUTER, NGINX];
+pub const INNER: [Table; 8] = [HOST, STRATEGY, HOOKS, MIGRATIONS, HEALTH, TOLERANCE, ROUTER, NGINX];
 
 /// Keys that belong to a later version: the table, the key, what to do.
-pub const LATER: [(&str, &str, &str); 3] = [
-    ("environment", "hosts", "This version deploys to this machine only, as processes: leave the key out."),
-    ("environment", "probe", "Leave it out: health = \"/health\" is what this version asks."),
-    ("role", "port", "Leave it out: each replica is given a port of its own as $PORT."),
-];
+pub const LATER: [(&str, &str, &str); 1] =
+    [("environment", "probe", "Leave it out: health = \"/health\" is what this version asks.")];
 
 /// Which table a key belongs under, where it is known somewhere.
 pub(super) fn owner(key: &str) -> Option<Table> {

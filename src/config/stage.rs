@@ -6,8 +6,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::mistake::Place;
 use super::read::{self, Reader};
-use super::{Written, schema, value};
-use crate::domain::project::{Place as RunPlace, Service, When};
+use super::{Written, reference, schema, value};
+use crate::domain::project::{Place as RunPlace, When};
 use crate::domain::time::Millis;
 
 /// One `[[stage]]` as written.
@@ -21,8 +21,8 @@ pub struct StageTable {
     pub run: Option<Written<String>>,
     /// `in`
     pub place: Option<Written<RunPlace>>,
-    /// `services`
-    pub services: Option<Vec<Written<Service>>>,
+    /// `services`, by name; which there are shows once the runtime is known.
+    pub services: Option<Vec<Written<String>>>,
     /// `env`
     pub env: Option<BTreeMap<String, Written<String>>>,
     /// `timeout`
@@ -97,15 +97,19 @@ fn one(reader: &mut Reader<'_>, table: &DeTable<'_>, place: Place) -> Option<Sta
         )
     });
     let place = table.get("in").and_then(|node| {
-        reader.checked(node, "in", "\"source\" or \"candidate\"", |text| match text {
-            "source" => Some(RunPlace::Source),
+        let wanted = "\"source\" (or \"host\", the same), \"candidate\" or \"image:NAME\"";
+        reader.checked(node, "in", wanted, |text| match text {
+            "source" | "host" => Some(RunPlace::Source),
             "candidate" => Some(RunPlace::Candidate),
-            _ => None,
+            _ => {
+                let image = text.strip_prefix("image:")?;
+                reference::valid_reference(image).then(|| RunPlace::Image(image.to_owned()))
+            }
         })
     });
     let services = table.get("services").and_then(|node| {
-        let wanted = "services that exist: \"postgres\"";
-        reader.list(node, "services", wanted, |text| (text == "postgres").then_some(Service::Postgres))
+        let wanted = "\"postgres\" or the NAME of a [service.NAME]";
+        reader.list(node, "services", wanted, |text| value::valid_name(text).then(|| text.to_owned()))
     });
     let env = table.get("env").and_then(|node| reader.env(node));
     let timeout = table.get("timeout").and_then(|node| reader.duration(node, "timeout"));

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod containers;
 mod environments;
 
 fn mistakes(text: &str) -> String {
@@ -41,7 +42,7 @@ fn every_mistake_is_said_at_once() {
 [projct]
 [project]
 name = "Harbor Shop"
-kind = "container"
+kind = "rails"
 python = 3.12
 settings = "harbor/settings.py"
 [pipeline]
@@ -51,13 +52,20 @@ runs = 0
 jobs = "2"
 timout = "15m"
 [artifact]
+runtime = "podman"
+image = "Registry.example.com/harbor:latest"
+dockerfile = "../Dockerfile"
+target = "a b"
+args = { TOKEN = "ghp_0123456789abcdefghijABCDEFGHIJ012345" }
+secrets = { A = "hunter2" }
+push = "always"
 collectstatic = "yes"
 env = { SECRET_KEY = "q8Zx-v!k2$9dLw0#mRt7^yPb4&uHc6*e", "1A" = "x", PORT = 8000 }
 [[stage]]
 name = "test"
 needs = "candidate"
-in = "host"
-services = ["redis"]
+in = "image:Redis 7"
+services = ["Redis"]
 timeout = "0s"
 retries = -1
 when = "never"
@@ -152,8 +160,8 @@ proptest! {
     /// Text that is nearly a configuration: it gets past the parser more often.
     #[test]
     fn no_text_panics_and_every_mistake_is_placed(pieces in prop::collection::vec(prop::sample::select(vec![
-        "[project]", "[pipeline]", "[artifact]", "[[stage]]", "[stage.env]", "\n", "\n", "name", "run", "needs",
-        "env", "timeout", "in", "kind", " = ", " = ", "\"test\"", "\"15m\"", "[", "]", "{", "}", ",", "1", "-1",
+        "[project]", "[pipeline]", "[artifact]", "[[stage]]", "[stage.env]", "[service.a]", "[role.web]", "[environment.a]", "\n", "\n", "name", "run", "needs",
+        "env", "timeout", "in", "kind", "image", "hosts", "ready", "tcp", "url", "volumes", "args", "push", " = ", " = ", "\"test\"", "\"15m\"", "\"ssh://a@b:1\"", "\"image:a\"", "[", "]", "{", "}", ",", "1", "-1",
         "true", "1.5", "2026-01-01", "\"é\u{202e}\"", "'''", "\\", "99999999999999999999", "0x10", ".", "#", "\r",
     ]), 0..60)) {
         let text = pieces.concat();

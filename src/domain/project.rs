@@ -77,11 +77,14 @@ pub const STOP_TIMEOUT: Millis = Millis::seconds(30);
 
 /// The names of the engine's environment variables that secrets are taken from.
 ///
-/// They are given to what asks for the secrets, and to nothing else: no step of a pipeline sees them.
+/// They are given to what asks for the secrets, and to nothing else: no step of a pipeline sees them, but the build of an
+/// image, which is given [its own](ArtifactSettings::secret_variables).
 #[must_use]
 pub fn secret_variables(project: &Project) -> BTreeSet<String> {
     let secrets = project.environments.values().flat_map(|environment| environment.secrets.values());
-    secrets.filter_map(SecretSource::variable).map(ToOwned::to_owned).collect()
+    let mut variables = project.artifact.secret_variables();
+    variables.extend(secrets.filter_map(SecretSource::variable).map(ToOwned::to_owned));
+    variables
 }
 
 impl Role {
@@ -172,6 +175,13 @@ impl ArtifactSettings {
             Some(_) => RuntimeKind::Docker,
             None => RuntimeKind::Process,
         }
+    }
+
+    /// The names of the engine's environment variables that the build's secrets are taken from.
+    #[must_use]
+    pub fn secret_variables(&self) -> BTreeSet<String> {
+        let secrets = self.image.iter().flat_map(|image| image.secrets.values());
+        secrets.filter_map(SecretSource::variable).map(ToOwned::to_owned).collect()
     }
 }
 
@@ -272,6 +282,17 @@ pub enum Service {
     Postgres,
     /// A throw-away container on the step's own network, where its name is its host name.
     Container(ContainerService),
+}
+
+impl Service {
+    /// Whether it is a PostgreSQL server that the step works with.
+    #[must_use]
+    pub const fn is_database(&self) -> bool {
+        match self {
+            Self::Postgres => true,
+            Self::Container(service) => matches!(service.ready, Ready::Postgres(_)),
+        }
+    }
 }
 
 /// A container beside a step.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::config::{self, EnvironmentTable, HealthTable, Mistake, nearest};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::EnvironmentName;
-use crate::domain::project::{Environment, HealthCheck, Hooks, Role, Router, Strategy, Tolerance};
+use crate::domain::project::{
+    Environment, HealthCheck, Hooks, Host, Role, Router, RuntimeKind, Strategy, Tolerance,
+};
 
 /// The status that a path which is named for it answers with.
 const WELL: u16 = 200;
@@ -14,6 +16,7 @@ const WELL: u16 = 200;
 pub(super) fn settle(
     file: &config::File,
     roles: &BTreeMap<String, Role>,
+    runtime: RuntimeKind,
     mistakes: &mut Vec<Mistake>,
     findings: &mut Vec<Finding>,
 ) -> BTreeMap<EnvironmentName, Environment> {
@@ -27,11 +30,47 @@ pub(super) fn settle(
                 "Write [role.web] with a command, such as \"gunicorn harbor.wsgi --bind 127.0.0.1:$PORT\".",
             ));
         }
-        let environment = one(table, replicas(table, roles, mistakes));
+        let mut environment = one(table, replicas(table, roles, mistakes));
+        environment.hosts = hosts(table, runtime, mistakes);
+        findings.extend(environment.hosts.iter().filter_map(|host| open_engine(name, host)));
         findings.extend(blind_canary(name, &environment));
         settled.insert(EnvironmentName(name.clone()), environment);
     }
     settled
+}
+
+/// The engines: what is written, else this machine's own; none on the process runtime.
+fn hosts(table: &EnvironmentTable, runtime: RuntimeKind, mistakes: &mut Vec<Mistake>) -> Vec<Host> {
+    if runtime == RuntimeKind::Docker {
+        let written = table.hosts.iter().flatten().map(|host| host.value.clone()).collect::<Vec<_>>();
+        return if written.is_empty() { vec![Host::usual()] } else { written };
+    }
+    let host = table.hosts.iter().flatten().next().map(|host| ("hosts", host.place));
+    let network = table.network.as_ref().map(|network| ("network", network.place));
+    for (key, place) in [host, network].into_iter().flatten() {
+        mistakes.push(Mistake::new(
+            place,
+            format!("{key} is for containers, and the runtime is process: that is on this machine only."),
+            format!("Write runtime = \"docker\" under [artifact], or leave {key} out."),
+        ));
+    }
+    Vec::new()
+}
+
+/// Whoever reaches an engine over plain TCP is root on its machine.
+fn open_engine(environment: &str, host: &Host) -> Option<Finding> {
+    let machine = host.url.strip_prefix("tcp://").filter(|_| host.tls.is_none())?;
+    let own = ["127.", "localhost:", "[::1]:"].iter().any(|loopback| machine.starts_with(loopback));
+    (!own).then(|| Finding {
+        id: format!("HOST-OPEN:{environment}:{}", host.name),
+        severity: Severity::Warning,
+        title: format!(
+            "The engine of {} is asked without TLS: whoever reaches its port is root on that machine.",
+            host.name
+        ),
+        cure: "Write tls = \"DIRECTORY\" with ca.pem, cert.pem and key.pem in it, or reach it by ssh://."
+            .into(),
+    })
 }
 
 /// How many of each role: what is written, and one of each that is not.
@@ -106,7 +145,7 @@ fn one(table: &EnvironmentTable, replicas: BTreeMap<String, u32>) -> Environment
         lock_timeout: table.lock_timeout.as_ref().map_or(usual.lock_timeout, |timeout| timeout.value),
         router: table.nginx.as_ref().map_or(usual.router, |nginx| Router::Nginx(nginx.value.clone())),
         hosts: Vec::new(),
-        network: None,
+        network: table.network.as_ref().map(|network| network.value.clone()),
     }
 }
 

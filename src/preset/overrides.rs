@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge;
+use super::services;
 use super::steps;
 use crate::config::{self, Mistake, Place as Written, StageTable};
+use crate::domain::finding::Finding;
 use crate::domain::ids::StepId;
-use crate::domain::project::{Place, Service, Stage, StageWork, When};
+use crate::domain::project::{ContainerService, Place, RuntimeKind, Service, Stage, StageWork, When};
 
 /// A stage while the pipeline is put together.
 #[derive(Debug, Clone)]
@@ -14,10 +16,20 @@ pub(super) struct Draft {
     pub(super) stage: Stage,
     /// Where each of its needs is written; empty where they are the preset's.
     pub(super) written: Vec<Written>,
+    /// Whether its needs are written, though they may be none.
+    pub(super) needs_written: bool,
+    /// The services that are written; `None` where they are the preset's.
+    pub(super) services: Option<Vec<config::Written<String>>>,
     /// Where the stage itself is written.
     pub(super) at: Option<Written>,
     /// Removed by `enabled = false`, or replaced by the step of its group.
     pub(super) gone: Option<Gone>,
+}
+
+impl Draft {
+    const fn new(stage: Stage, at: Option<Written>) -> Self {
+        Self { stage, written: Vec::new(), needs_written: false, services: None, at, gone: None }
+    }
 }
 
 /// Why a step is not there although it is named.
@@ -39,6 +51,9 @@ pub(super) struct Applied {
     pub(super) silent: BTreeSet<String>,
     /// Names of steps of which the preset's word does not hold any more.
     pub(super) overruled: BTreeSet<String>,
+    /// The throw-away containers that stages may have beside them, by name.
+    pub(super) services: BTreeMap<String, ContainerService>,
+    pub(super) findings: Vec<Finding>,
 }
 
 /// Environment variables that would lead a step past the throw-away server that runs beside it.
@@ -46,15 +61,21 @@ const DATABASE_VARIABLES: [&str; 6] =
     ["DATABASE_URL", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"];
 
 /// Applies the configuration's stages to the preset's.
-pub(super) fn apply(preset: Vec<Stage>, file: &config::File) -> Applied {
+pub(super) fn apply(preset: Vec<Stage>, file: &config::File, runtime: RuntimeKind) -> Applied {
     let mut applied = Applied {
-        drafts: preset
-            .into_iter()
-            .map(|stage| Draft { stage, written: Vec::new(), at: None, gone: None })
-            .collect(),
+        drafts: preset.into_iter().map(|stage| Draft::new(stage, None)).collect(),
         ..Applied::default()
     };
     for table in &file.stages {
+        if let Some(place) = table.place.as_ref().filter(|place| matches!(place.value, Place::Image(_)))
+            && runtime == RuntimeKind::Process
+        {
+            applied.mistakes.push(Mistake::new(
+                place.place,
+                "a stage in an image needs containers, and the runtime is process.",
+                "Write runtime = \"docker\" under [artifact], or in = \"source\".",
+            ));
+        }
         let name = &table.name.value;
         let step = applied.drafts.iter().position(|draft| draft.at.is_none() && &draft.stage.name.0 == name);
         // `test` is a step and a group: the name means the step, even where this project has none.
@@ -67,6 +88,8 @@ pub(super) fn apply(preset: Vec<Stage>, file: &config::File) -> Applied {
         }
     }
     candidate_needs_checks(&mut applied.drafts);
+    applied.services = services::settle(&mut applied.drafts, file, runtime, &mut applied.mistakes);
+    applied.findings = services::unused(&applied.drafts, file);
     build_environment(&mut applied.drafts, file);
     applied
 }
@@ -135,10 +158,10 @@ fn write(draft: &mut Draft, table: &StageTable) {
     if let Some(needs) = &table.needs {
         draft.stage.needs = needs.iter().map(|need| StepId(need.value.clone())).collect();
         draft.written = needs.iter().map(|need| need.place).collect();
+        draft.needs_written = true;
     }
-    if let Some(services) = &table.services {
-        let services: BTreeSet<Service> = services.iter().map(|service| service.value.clone()).collect();
-        draft.stage.services = services.into_iter().collect();
+    if table.services.is_some() {
+        draft.services.clone_from(&table.services);
     }
     if let Some(env) = &table.env {
         draft.stage.env = env.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect();
@@ -299,7 +322,7 @@ fn new_stage(applied: &Applied, table: &StageTable, usual: Place) -> Option<Draf
         retries: 0,
         when: When::Always,
     };
-    let mut draft = Draft { stage, written: Vec::new(), at: Some(table.name.place), gone: None };
+    let mut draft = Draft::new(stage, Some(table.name.place));
     write(&mut draft, table);
     Some(draft)
 }
@@ -308,18 +331,15 @@ fn new_stage(applied: &Applied, table: &StageTable, usual: Place) -> Option<Draf
 fn candidate_needs_checks(drafts: &mut [Draft]) {
     let is_check = |draft: &Draft| {
         let group = draft.stage.group.as_str();
-        let of_source = matches!(draft.stage.work, StageWork::Exec { place: Place::Source, .. });
-        (group == "lint" || group == "security") && of_source
+        let before_it =
+            matches!(&draft.stage.work, StageWork::Exec { place, .. } if *place != Place::Candidate);
+        (group == "lint" || group == "security") && before_it
     };
     let checks: Vec<StepId> =
         drafts.iter().filter(|draft| is_check(draft)).map(|draft| draft.stage.name.clone()).collect();
     let candidate =
-        drafts.iter_mut().find(|draft| draft.stage.work == StageWork::Candidate && draft.written.is_empty());
+        drafts.iter_mut().find(|draft| draft.stage.work == StageWork::Candidate && !draft.needs_written);
     if let Some(candidate) = candidate {
-        // `needs = []` is written too, and has no places.
-        if candidate.stage.needs.is_empty() {
-            return;
-        }
         candidate.stage.needs.extend(checks);
     }
 }
@@ -337,7 +357,8 @@ fn build_environment(drafts: &mut [Draft], file: &config::File) {
             continue;
         }
         for (name, value) in env {
-            let past_the_service = !stage.services.is_empty() && DATABASE_VARIABLES.contains(&name.as_str());
+            let database = stage.services.iter().any(Service::is_database);
+            let past_the_service = database && DATABASE_VARIABLES.contains(&name.as_str());
             if !past_the_service {
                 stage.env.entry(name.clone()).or_insert_with(|| value.value.clone());
             }

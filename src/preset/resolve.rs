@@ -4,13 +4,14 @@ use super::dependencies::{self, Dependencies};
 use super::django;
 use super::environments;
 use super::graph;
+use super::image;
 use super::overrides;
 use super::roles;
-use super::steps::{self, Preset};
+use super::steps;
 use super::tree::Tree;
 use crate::config::{self, Mistake, Mistakes, Place};
 use crate::domain::finding::{Finding, Severity};
-use crate::domain::project::{ArtifactSettings, Pipeline, Project, ProjectKind};
+use crate::domain::project::{ArtifactSettings, ImageSettings, Pipeline, Project, ProjectKind};
 
 /// What a project means, and what was noticed on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,10 @@ pub fn resolve(
         None => dependencies.python.clone(),
     };
     let settings = file.project.settings.as_ref().map(|settings| settings.value.clone());
+    let name =
+        file.project.name.as_ref().map_or_else(|| name_from(repository_name), |name| name.value.clone());
+    let runtime = image::runtime(file);
+    let image = image::settle(file, &name, tree, &mut mistakes);
     let preset = if kind == ProjectKind::Django {
         let manage = found.manage_py.as_deref().unwrap_or("manage.py");
         let module = settings.as_deref().or(found.settings_module.as_deref()).unwrap_or("unknown");
@@ -73,28 +78,30 @@ pub fn resolve(
             django: &found,
             dependencies: &dependencies,
             settings: settings.as_deref(),
+            image: image.as_ref(),
         })
     } else {
         let why = if found.manage_py.is_none() { "there is no manage.py" } else { "towpath.toml says so" };
         detected.push(format!("project: plain, {why}; only the configured stages"));
-        Preset::default()
+        image.as_ref().map(steps::plain).unwrap_or_default()
     };
     findings.extend(preset.findings);
-    let applied = overrides::apply(preset.stages, file);
+    let applied = overrides::apply(preset.stages, file, runtime);
     // One word a step, and the last one: what the configuration overrules is not said of the preset's.
     detected.extend(preset.detected.into_iter().filter(|line| {
         let names = line.split(": ").next().unwrap_or_default();
         !names.split(", ").all(|name| applied.overruled.contains(name))
     }));
     mistakes.extend(applied.mistakes);
+    findings.extend(applied.findings);
     detected.extend(applied.detected);
     let roles = if file.roles.is_empty() && kind == ProjectKind::Django {
-        roles::detect(tree, &found, &dependencies)
+        roles::detect(tree, &found, &dependencies, runtime)
     } else {
-        roles::written(&file.roles)
+        roles::written(&file.roles, runtime, &mut mistakes, &mut findings)
     };
     detected.extend(roles.detected);
-    let environments = environments::settle(file, &roles.roles, &mut mistakes, &mut findings);
+    let environments = environments::settle(file, &roles.roles, runtime, &mut mistakes, &mut findings);
     let stages = graph::settle(&applied.drafts, &applied.silent, &mut mistakes);
     if stages.is_empty() && mistakes.is_empty() {
         mistakes.push(Mistake::new(
@@ -107,24 +114,22 @@ pub fn resolve(
         let name = if file.name.is_empty() { config::FILE_NAME } else { &file.name };
         return Err(Mistakes::new(name, mistakes));
     }
-    let collects = kind == ProjectKind::Django && found.has_static_root;
-    if kind == ProjectKind::Django && file.artifact.collectstatic.is_none() && !collects {
+    let collects = image.is_none() && kind == ProjectKind::Django && found.has_static_root;
+    if image.is_some() {
+        findings.extend(image::findings(file, kind));
+    } else if kind == ProjectKind::Django && file.artifact.collectstatic.is_none() && !collects {
         detected.push("collectstatic: left out, no settings file names a STATIC_ROOT".to_owned());
     }
     let project = Project {
-        name: file
-            .project
-            .name
-            .as_ref()
-            .map_or_else(|| name_from(repository_name), |name| name.value.clone()),
+        name,
         kind,
         root: root.to_owned(),
         python,
         settings,
         pipeline: pipeline(file),
-        artifact: artifact(file, collects),
+        artifact: artifact(file, image, collects),
         stages,
-        services: std::collections::BTreeMap::new(),
+        services: applied.services,
         roles: roles.roles,
         environments,
     };
@@ -143,12 +148,13 @@ fn pipeline(file: &config::File) -> Pipeline {
 }
 
 /// How the artifact is built; `collects` is whether static files have anywhere to go.
-fn artifact(file: &config::File, collects: bool) -> ArtifactSettings {
+fn artifact(file: &config::File, image: Option<ImageSettings>, collects: bool) -> ArtifactSettings {
     let usual = ArtifactSettings::default();
     let env = file.artifact.env.iter().flatten();
-    let written = file.artifact.collectstatic.as_ref();
+    // What is in an image is its Dockerfile's to say.
+    let written = file.artifact.collectstatic.as_ref().filter(|_| image.is_none());
     ArtifactSettings {
-        image: None,
+        image,
         collectstatic: written.map_or(usual.collectstatic && collects, |written| written.value),
         env: env.map(|(name, value)| (name.clone(), value.value.clone())).collect(),
     }
@@ -219,5 +225,7 @@ fn python_findings(dependencies: &Dependencies, python: Option<&str>, findings: 
     }
 }
 
+#[cfg(test)]
+mod docker;
 #[cfg(test)]
 mod tests;

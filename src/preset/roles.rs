@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::dependencies::Dependencies;
 use super::django::{self, Django};
 use super::tree::{self, Tree};
-use crate::config::RoleTable;
-use crate::domain::project::{Role, STOP_TIMEOUT};
+use crate::config::{Mistake, RoleTable};
+use crate::domain::finding::{Finding, Severity};
+use crate::domain::project::{CONTAINER_PORT, Role, RuntimeKind, STOP_TIMEOUT};
 
 /// The roles of a project, and the words about those that were detected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,11 +17,24 @@ pub(super) struct Roles {
 }
 
 /// The roles as written. One that is written replaces all that could be detected.
-pub(super) fn written(tables: &[RoleTable]) -> Roles {
+pub(super) fn written(
+    tables: &[RoleTable],
+    runtime: RuntimeKind,
+    mistakes: &mut Vec<Mistake>,
+    findings: &mut Vec<Finding>,
+) -> Roles {
+    for table in tables {
+        match runtime {
+            RuntimeKind::Process => of_containers(table, mistakes),
+            RuntimeKind::Docker => findings.extend(unreachable(table)),
+        }
+    }
     let roles = tables.iter().map(|table| {
         let role = Role {
             stop_timeout: table.stop_timeout.as_ref().map_or(STOP_TIMEOUT, |timeout| timeout.value),
             max: table.max.as_ref().map(|max| max.value),
+            port: table.port.as_ref().map_or(CONTAINER_PORT, |port| port.value),
+            volumes: table.volumes.iter().flatten().map(|volume| volume.value.clone()).collect(),
             ..Role::new(&table.command.value)
         };
         (table.name.value.clone(), role)
@@ -28,8 +42,53 @@ pub(super) fn written(tables: &[RoleTable]) -> Roles {
     Roles { roles: roles.collect(), detected: Vec::new() }
 }
 
+/// What only a container has.
+fn of_containers(table: &RoleTable, mistakes: &mut Vec<Mistake>) {
+    if let Some(port) = &table.port {
+        mistakes.push(Mistake::new(
+            port.place,
+            "port is for containers, and the runtime is process.",
+            "Leave it out: each replica is given a port of its own as $PORT; or write runtime = \"docker\" under \
+             [artifact].",
+        ));
+    }
+    if let Some(volume) = table.volumes.iter().flatten().next() {
+        mistakes.push(Mistake::new(
+            volume.place,
+            "volumes are for containers, and the runtime is process.",
+            "Leave them out: a process sees the machine's own directories; or write runtime = \"docker\" under \
+             [artifact].",
+        ));
+    }
+}
+
+/// What listens at the loopback address inside of its container is reached by nobody outside of it.
+fn unreachable(table: &RoleTable) -> Option<Finding> {
+    let name = &table.name.value;
+    let command = &table.command.value;
+    let loopback = ["127.0.0.1:$PORT", "127.0.0.1:${PORT", "localhost:$PORT", "localhost:${PORT"];
+    loopback.iter().any(|word| command.contains(word)).then(|| Finding {
+        id: format!("ROLE-LOOPBACK:{name}"),
+        severity: Severity::Warning,
+        title: format!(
+            "The role {name} listens at its container's own loopback address: nothing outside reaches it."
+        ),
+        cure: "Let it listen at 0.0.0.0:$PORT; its port is published at the host's address only.".into(),
+    })
+}
+
 /// What a Django project runs by its files: gunicorn, and Celery's worker.
-pub(super) fn detect(tree: &dyn Tree, found: &Django, dependencies: &Dependencies) -> Roles {
+pub(super) fn detect(
+    tree: &dyn Tree,
+    found: &Django,
+    dependencies: &Dependencies,
+    runtime: RuntimeKind,
+) -> Roles {
+    // Inside of a container the loopback address is nobody else's.
+    let bind = match runtime {
+        RuntimeKind::Process => "127.0.0.1:$PORT",
+        RuntimeKind::Docker => "0.0.0.0:$PORT",
+    };
     let mut told = Roles::default();
     let beside = found.manage_py.as_deref().map_or("", django::directory_of);
     if !beside.split('/').all(|part| beside.is_empty() || is_path_part(part)) {
@@ -43,8 +102,7 @@ pub(super) fn detect(tree: &dyn Tree, found: &Django, dependencies: &Dependencie
     if let Some(from) = installed(dependencies, "gunicorn") {
         match application(tree, found, beside) {
             Some((application, why)) => {
-                let command =
-                    format!("gunicorn{} {application} --bind 127.0.0.1:$PORT", directory("--chdir"));
+                let command = format!("gunicorn{} {application} --bind {bind}", directory("--chdir"));
                 told.add("web", &command, &format!("{from}, {why}"));
             }
             None => told.detected.push("web: gunicorn is there, but no wsgi.py; write [role.web]".to_owned()),
@@ -129,7 +187,8 @@ mod tests {
     fn told(files: &[(&'static str, &'static str)]) -> Vec<(String, String)> {
         let tree = Memory::from_iter(files.iter().copied());
         let dependencies = dependencies::detect(&tree);
-        let roles = detect(&tree, &django::detect(&tree, &dependencies), &dependencies);
+        let found = django::detect(&tree, &dependencies);
+        let roles = detect(&tree, &found, &dependencies, RuntimeKind::Process);
         roles.roles.into_iter().map(|(name, role)| (name, role.command)).collect()
     }
 

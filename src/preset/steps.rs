@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::dependencies::{Dependencies, Manager};
 use super::django::{self, Django};
+use super::image;
 use super::tools::{Tool, Use};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::StepId;
-use crate::domain::project::{Judge, Place, Service, Stage, StageWork, When};
+use crate::domain::project::{ImageSettings, Judge, Place, Service, Stage, StageWork, When};
 use crate::domain::time::Millis;
 
 /// Every step that the preset knows, with its group, whether or not a project has it.
@@ -32,6 +33,9 @@ pub(super) const KNOWN: [(&str, &str); 18] = [
     ("release", "release"),
 ];
 
+/// How long the build of an image may take: it may have its base to fetch and every package to compile.
+const BUILD_MINUTES: u64 = 30;
+
 /// The steps of a project, in order, and why each is there or not.
 #[derive(Debug, Default)]
 pub(super) struct Preset {
@@ -46,6 +50,8 @@ pub(super) struct Project<'a> {
     pub(super) dependencies: &'a Dependencies,
     /// `[project] settings`.
     pub(super) settings: Option<&'a str>,
+    /// The image that is built; `None` on the process runtime.
+    pub(super) image: Option<&'a ImageSettings>,
 }
 
 impl Preset {
@@ -83,11 +89,23 @@ pub(super) fn django(project: &Project<'_>) -> Preset {
     });
     preset.add("install", &[], 15, StageWork::Install);
     checks(project, &mut preset);
-    preset.say("candidate: git archive of the commit, production dependencies, static files, bytecode");
+    preset.say(project.image.map_or_else(
+        || "candidate: git archive of the commit, production dependencies, static files, bytecode".to_owned(),
+        image::words,
+    ));
     // Its needs follow once the configuration has added and removed checks.
-    preset.add("candidate", &["install"], 15, StageWork::Candidate);
+    let minutes = if project.image.is_some() { BUILD_MINUTES } else { 15 };
+    preset.add("candidate", &["install"], minutes, StageWork::Candidate);
     tests(project, &mut preset);
     migrations(project, &mut preset);
+    preset
+}
+
+/// The one stage of a project that has nothing but an image: its build. What checks it is the configuration's.
+pub(super) fn plain(image: &ImageSettings) -> Preset {
+    let mut preset = Preset::default();
+    preset.say(image::words(image));
+    preset.add("candidate", &[], BUILD_MINUTES, StageWork::Candidate);
     preset
 }
 
@@ -202,7 +220,7 @@ fn quoted(path: &str) -> String {
 }
 
 fn tests(project: &Project<'_>, preset: &mut Preset) {
-    let Project { django, dependencies, settings } = project;
+    let Project { django, dependencies, settings, .. } = project;
     if django.has_tests {
         let (run, why) = test_command(django, dependencies);
         let beside = if django.uses_postgres { ", PostgreSQL beside it" } else { "" };

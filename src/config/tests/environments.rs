@@ -11,7 +11,7 @@ fn environment(body: &str) -> String {
 fn every_mistake_of_an_environment_has_its_place_and_cure() {
     let cases = [
         ("protcted = true", "4:1: unknown key \"protcted\". Did you mean \"protected\"?"),
-        ("hosts = []", "4:1: \"hosts\" is not supported yet. This version deploys to this machine only"),
+        ("probe = []", "4:1: \"probe\" is not supported yet. Leave it out"),
         ("before = []", "4:1: unknown key \"before\". It belongs under hooks = { … }."),
         ("after = \"b\"", "4:9: there is no environment \"b\"."),
         ("after = \"a\"", "4:9: the environments wait for each other: a after a."),
@@ -63,7 +63,15 @@ fn every_mistake_of_a_role_has_its_place() {
         ("[role.Web]\ncommand = \"x\"\n", "1:7: \"Web\" cannot be a name here."),
         ("[role.web]\ncommand = \"x\"\nmax = 1\n", "3:7: the role \"web\" cannot have max."),
         ("[role.beat]\ncommand = \"x\"\nmax = 2\n", "3:7: max = 2 is not supported."),
-        ("[role.web]\ncommand = \"x\"\nport = 1\n", "3:1: \"port\" is not supported yet."),
+        (
+            "[role.web]\ncommand = \"x\"\nport = 0\n",
+            "3:8: port = 0 is out of range. Write a whole number from 1",
+        ),
+        ("[role.web]\ncommand = \"x\"\nvolumes = [\"media\"]\n", "3:12: volumes = \"media\" cannot be used."),
+        (
+            "[role.web]\ncommand = \"x\"\nvolumes = [\"a1:/x\", \"b1:/x\"]\n",
+            "3:21: two volumes are mounted at /x.",
+        ),
         ("[role]\nweb = \"x\"\n", "2:7: \"role.web\" is text."),
     ];
     for (text, expected) in cases {

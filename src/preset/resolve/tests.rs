@@ -7,7 +7,7 @@ use crate::preset::tree::Memory;
 const MANAGE: &str = "os.environ.setdefault(\n    'DJANGO_SETTINGS_MODULE',\n    'harbor.settings'\n)\n";
 
 /// What `django-admin startproject` makes, with an app that has tests.
-fn plain_requirements() -> Memory {
+pub(super) fn plain_requirements() -> Memory {
     Memory::from_iter([
         ("manage.py", MANAGE),
         ("harbor/settings.py", "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3'}}\n"),
@@ -18,7 +18,7 @@ fn plain_requirements() -> Memory {
 }
 
 /// Every tool, configured and installed.
-fn everything() -> Memory {
+pub(super) fn everything() -> Memory {
     Memory::from_iter([
         ("manage.py", MANAGE),
         ("harbor/settings.py", "import dj_database_url\nSTATIC_ROOT = BASE_DIR / 'static'\n"),
@@ -43,37 +43,37 @@ fn file(text: &str) -> config::File {
     config::parse(text.as_bytes(), "towpath.toml").unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
-fn resolved(text: &str, tree: &Memory) -> Resolved {
+pub(super) fn resolved(text: &str, tree: &Memory) -> Resolved {
     resolve(&file(text), "harbor", ".", tree).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
-fn refused(text: &str, tree: &Memory) -> String {
+pub(super) fn refused(text: &str, tree: &Memory) -> String {
     match resolve(&file(text), "harbor", ".", tree) {
         Ok(resolved) => panic!("no mistake in {text}: {:?}", names(&resolved)),
         Err(mistakes) => mistakes.to_string(),
     }
 }
 
-fn names(resolved: &Resolved) -> Vec<&str> {
+pub(super) fn names(resolved: &Resolved) -> Vec<&str> {
     resolved.project.stages.iter().map(|stage| stage.name.as_str()).collect()
 }
 
-fn stage<'a>(resolved: &'a Resolved, name: &str) -> &'a Stage {
+pub(super) fn stage<'a>(resolved: &'a Resolved, name: &str) -> &'a Stage {
     resolved.project.stages.iter().find(|stage| stage.name.as_str() == name).unwrap()
 }
 
-fn needs<'a>(resolved: &'a Resolved, name: &str) -> Vec<&'a str> {
+pub(super) fn needs<'a>(resolved: &'a Resolved, name: &str) -> Vec<&'a str> {
     stage(resolved, name).needs.iter().map(crate::domain::ids::StepId::as_str).collect()
 }
 
-fn run<'a>(resolved: &'a Resolved, name: &str) -> (&'a str, RunPlace, Judge) {
+pub(super) fn run<'a>(resolved: &'a Resolved, name: &str) -> (&'a str, RunPlace, Judge) {
     match &stage(resolved, name).work {
         StageWork::Exec { run, place, judge } => (run, place.clone(), *judge),
         work => panic!("{name} is {work:?}"),
     }
 }
 
-fn findings(resolved: &Resolved) -> Vec<&str> {
+pub(super) fn findings(resolved: &Resolved) -> Vec<&str> {
     resolved.findings.iter().map(|finding| finding.id.as_str()).collect()
 }
 
