@@ -205,6 +205,7 @@ fn deployment_spec(state: &State, layout: &Layout, key: &AttemptKey, number: Dep
             version: release.version.clone(),
             lease: lease::path(&deployment.settings, &directory),
             directory,
+            root: layout.root.clone(),
             home: layout.repository.join(&layout.root),
             epoch: deployment.lease?,
             running: engine_members(state, &running),

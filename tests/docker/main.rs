@@ -10,4 +10,25 @@
 
 #[path = "../support/engines.rs"]
 mod engines;
+#[path = "../support/nginx.rs"]
+mod program;
+mod project;
+#[path = "../deploy/site.rs"]
+mod site;
 mod support;
+mod three;
+#[path = "../deploy/world.rs"]
+mod world;
+
+use std::io::Write as _;
+
+use world::Said;
+
+/// Keeps what was said for people to read.
+fn words(title: &str, said: Said) -> Said {
+    if let Some(path) = std::env::var_os("TOWPATH_TEST_WORDS") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(format!("## {title}\n\n```\n{said}\n```\n\n").as_bytes()).unwrap();
+    }
+    said
+}

@@ -21,8 +21,13 @@ pub(crate) fn roles(root: &Path) -> String {
     let root = root.display();
     let volumes = format!("volumes = [\"{root}:{root}\"]\n");
     plain::roles(Path::new(""))
-        .replace("[role.web]\n", &format!("[artifact]\nimage = \"towpath-test-{}\"\n\n[role.web]\n{volumes}", std::process::id()))
+        .replace("[role.web]\n", &format!("[artifact]\nimage = \"{}\"\n\n[role.web]\n{volumes}", image()))
         .replace("[role.beat]\n", &format!("[role.beat]\n{volumes}"))
+}
+
+/// The image's name: no other test run's.
+pub(crate) fn image() -> String {
+    format!("towpath-test-{}", std::process::id())
 }
 
 /// Writes the project's files.

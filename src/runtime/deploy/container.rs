@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 
 use super::{Deploy, place};
 use crate::docker::replica::{Wanted, start};
+use crate::docker::labels::Kind;
+use crate::docker::run::{Command, Joins, OneOff};
 use crate::docker::{self, Engine, labels, network};
 use crate::domain::ids::ReplicaKey;
 use crate::domain::plan::{Replicas, Target, hash_of};
+use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::Role;
+use crate::runtime::command::Ended;
+use crate::runtime::docker::{Ground, once};
 use crate::runtime::fleet::Fleet;
+use crate::runtime::python::halt::Halt;
 use crate::runtime::workbench::Workbench;
 
 /// Starts one replica as a container on its host, secrets in its environment. Gives its port back.
@@ -28,6 +34,40 @@ pub(super) async fn start(
     let network = network(&engine, deploy).await?;
     let wanted = wanted(bench, deploy, (replicas, role), key, secrets, network);
     start::start(&engine, &wanted).await
+}
+
+/// Runs `manage.py` once in a container of the release's image, on the environment's first host and network.
+///
+/// # Errors
+/// When there is no host, or the container cannot be started. A command that fails is no error.
+pub(super) async fn manage(
+    bench: &mut Workbench,
+    deploy: &Deploy,
+    target: &Target,
+    args: &[&str],
+    (secrets, more): (BTreeMap<String, String>, &[(&str, &str)]),
+) -> Result<Ended, Halt> {
+    let Some(host) = deploy.settings.hosts.first() else {
+        return Err(anyhow::anyhow!("{} has no host", deploy.environment).into());
+    };
+    let ground = Ground::reach(bench, host, &deploy.project).await?;
+    let network = network(ground.engine(), deploy).await.map_err(Halt::Failed)?;
+    let argv = ["python", "manage.py"].iter().chain(args).map(|&word| word.to_owned()).collect();
+    let mut one = OneOff::new(target.artifact.id.0.clone(), Command::Argv(argv));
+    one.env = env(bench, deploy, target);
+    one.env.extend(secrets);
+    one.env.extend(more.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+    one.network = Some(Joins { network, aliases: Vec::new() });
+    one.volumes = web(deploy).map(|role| role.volumes.clone()).unwrap_or_default();
+    one.labels = labels::of_environment(Kind::Once, &deploy.project, &deploy.environment);
+    one.labels.insert(labels::DEPLOYMENT.to_owned(), deploy.deployment.0.to_string());
+    once(bench, &ground, one).await
+}
+
+/// The role whose volumes a command of the release sees too: the one that is asked, else any.
+fn web(deploy: &Deploy) -> Option<&Role> {
+    let roles = &deploy.serving.roles;
+    roles.get(ROUTED_ROLE).or_else(|| roles.values().next())
 }
 
 /// The network of an environment on a host: the configured one, or one that is made.
@@ -66,7 +106,7 @@ fn wanted(
         command: command(&role.command, role.port),
         env,
         labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        port: (key.role == crate::domain::planner::ROUTED_ROLE).then_some(role.port),
+        port: (key.role == ROUTED_ROLE).then_some(role.port),
         network,
         volumes: role.volumes.clone(),
         stop_timeout: role.stop_timeout,

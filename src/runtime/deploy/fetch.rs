@@ -4,13 +4,17 @@
 use anyhow::Result;
 
 use super::{Deploy, failed, passed, place};
-use crate::domain::plan::{Cause, Target};
-use crate::runtime::python::candidate;
+use crate::domain::plan::{Cause, Output, Target, Verdict};
+use crate::domain::project::RuntimeKind;
+use crate::runtime::python::{candidate, halt};
 use crate::runtime::workbench::{Done, Workbench};
 
 pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target) -> Result<Done> {
     if let Some(cause) = missing_roles(deploy, target) {
         return Ok(failed(cause));
+    }
+    if target.artifact.runtime == RuntimeKind::Docker {
+        return image(bench, deploy, target).await;
     }
     bench.say(&format!("Measuring {}.", target.artifact.location));
     // Going back is for bad minutes: files that were not touched since the build are not read again.
@@ -32,12 +36,24 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         1 => facts.push("1 secret answers".to_owned()),
         count => facts.push(format!("{count} secrets answer")),
     }
-    let env = place::env(bench, deploy, target);
-    if let Some(django) = place::django(deploy, target, env).filter(|_| !deploy.goes_back) {
-        let line = django.manage(&["check"]);
-        let line = line.envs(secrets);
-        bench.say(&format!("$ manage.py check, with the settings of {}", deploy.environment));
-        let ended = bench.run(line).await?;
+    starts(bench, deploy, target, facts).await
+}
+
+/// The release starts with this environment's settings; on the way back it did before.
+async fn starts(
+    bench: &mut Workbench,
+    deploy: &Deploy,
+    target: &Target,
+    mut facts: Vec<String>,
+) -> Result<Done> {
+    if deploy.goes_back {
+        return Ok(passed(facts));
+    }
+    let ended = match place::manage(bench, deploy, target, &["check"], &[]).await {
+        Ok(ended) => ended,
+        Err(halt) => return halt::done(Err(halt), Output { facts, ..Output::default() }),
+    };
+    if let Some(ended) = ended {
         if !ended.success() {
             let mut cause = ended.cause(format!(
                 "{} does not start with the settings of {}",
@@ -56,6 +72,15 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         facts.push("settings load".to_owned());
     }
     Ok(passed(facts))
+}
+
+/// The same of an image: the very one that was tested is on every host, and starts there.
+async fn image(bench: &mut Workbench, deploy: &Deploy, target: &Target) -> Result<Done> {
+    let done = crate::runtime::docker::fetch::run(bench, deploy, target).await?;
+    match done.verdict {
+        Verdict::Passed => starts(bench, deploy, target, done.output.facts).await,
+        _ => Ok(done),
+    }
 }
 
 /// The environment wants replicas of a role that the release does not have.

@@ -1,4 +1,4 @@
-//! The project's own command lines: hooks and smoke tests, in the release's directory.
+//! The project's own command lines: hooks and smoke tests, with the release's files.
 
 use anyhow::Result;
 
@@ -12,9 +12,9 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, hook: &Hook) -> 
         Ok(secrets) => secrets,
         Err(cause) => return Ok(failed(cause)),
     };
-    let env = place::env(bench, deploy, &hook.target);
+    let (cwd, env) = place::of_hook(bench, deploy, &hook.target).await?;
     bench.say(&format!("$ {}", hook.run));
-    let line = CommandLine::shell(&hook.run).cwd(place::app(&hook.target)).envs(env).envs(secrets);
+    let line = CommandLine::shell(&hook.run).cwd(&cwd).envs(env).envs(secrets);
     let ended = bench.run(line).await?;
     if ended.success() {
         return Ok(passed([]));

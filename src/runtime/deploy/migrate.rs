@@ -3,27 +3,23 @@
 
 use anyhow::Result;
 
-use super::{Deploy, failed, passed, place, telling};
+use super::{Deploy, passed, place, telling};
 use crate::domain::plan::{Cause, Output, Target};
 use crate::runtime::command::Ended;
+use crate::runtime::python::halt;
 use crate::runtime::workbench::{Done, Workbench};
 
 pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target) -> Result<Done> {
-    let env = place::env(bench, deploy, target);
-    let Some(django) = place::django(deploy, target, env) else {
-        return Ok(passed(["no Django project: nothing to migrate".to_owned()]));
-    };
-    let secrets = match place::secrets(bench, deploy).await {
-        Ok(secrets) => secrets,
-        Err(cause) => return Ok(failed(cause)),
-    };
     // libpq reads it for every connection; other databases do not know it.
     let mut options = deploy.settings.env.get("PGOPTIONS").cloned().unwrap_or_default();
     options.push_str(&format!(" -c lock_timeout={}", deploy.settings.lock_timeout.0));
-    bench.say("$ manage.py migrate --noinput");
-    let line =
-        django.manage(&["migrate", "--noinput", "--no-color"]).envs(secrets).env("PGOPTIONS", options.trim());
-    let ended = bench.run(line).await?;
+    let args = ["migrate", "--noinput", "--no-color"];
+    let ended = place::manage(bench, deploy, target, &args, &[("PGOPTIONS", options.trim())]).await;
+    let ended = match ended {
+        Ok(Some(ended)) => ended,
+        Ok(None) => return Ok(passed(["no Django project: nothing to migrate".to_owned()])),
+        Err(halt) => return halt::done(Err(halt), Output::default()),
+    };
     let applied = ended.tail.iter().filter(|line| applied(line).is_some()).count();
     let fact = match applied {
         0 => "nothing to apply".to_owned(),

@@ -63,6 +63,9 @@ pub struct Deploy {
     pub version: Option<String>,
     /// The environment's directory.
     pub directory: PathBuf,
+    /// The project's directory inside the repository, `.` for its root.
+    #[serde(default = "at_root")]
+    pub root: String,
     /// The operator's working tree: where secrets' commands and the router's run.
     pub home: PathBuf,
     /// Where the lease lies.
@@ -73,6 +76,10 @@ pub struct Deploy {
     pub running: Vec<Member>,
     /// Where the releases' collected static files lie that run beside: by deployment.
     pub static_files: Vec<(DeploymentId, PathBuf)>,
+}
+
+fn at_root() -> String {
+    ".".to_owned()
 }
 
 impl Deploy {

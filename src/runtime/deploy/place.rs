@@ -4,11 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Deploy;
+use anyhow::Context as _;
+
+use super::{Deploy, container};
 use crate::domain::plan::{Cause, Target};
-use crate::domain::project::ProjectKind;
+use crate::domain::project::{ProjectKind, RuntimeKind};
+use crate::git::Mirror;
+use crate::runtime::command::Ended;
 use crate::runtime::environment;
 use crate::runtime::python::django::Place;
+use crate::runtime::python::halt::Halt;
 use crate::runtime::workbench::Workbench;
 use crate::secret;
 
@@ -56,6 +61,29 @@ pub fn told(bench: &Workbench, deploy: &Deploy, target: &Target) -> BTreeMap<Str
     env
 }
 
+/// Where the project's own command lines run, and with what: in the release's directory with its packages, or, of an
+/// image, in a checkout of its commit on this machine, with this machine's programs.
+///
+/// # Errors
+/// When the commit's files cannot be had.
+pub async fn of_hook(
+    bench: &Workbench,
+    deploy: &Deploy,
+    target: &Target,
+) -> anyhow::Result<(PathBuf, BTreeMap<String, String>)> {
+    if target.artifact.runtime == RuntimeKind::Process {
+        return Ok((app(target), env(bench, deploy, target)));
+    }
+    let (mirror, commit, work) = (bench.spec().mirror.clone(), bench.spec().commit.id.clone(), bench.work());
+    let (root, at) = (deploy.root.clone(), work.clone());
+    tokio::task::spawn_blocking(move || Mirror::open(&mirror, &mirror)?.export(&commit, &root, &at))
+        .await?
+        .context("the commit's files could not be put into a directory")?;
+    let mut env = environment::of_release(&bench.spec().env);
+    env.extend(told(bench, deploy, target));
+    Ok((work, env))
+}
+
 /// The environment's secrets, asked for now; from here on the step's log hides them.
 ///
 /// # Errors
@@ -85,4 +113,33 @@ pub fn django(deploy: &Deploy, target: &Target, env: BTreeMap<String, String>) -
         cwd: app(target),
         env,
     })
+}
+
+/// Runs `manage.py` of a release with these arguments, with what its replicas have: as a process of this machine, or
+/// once in a container of its image on the environment's first host. `None` where the release is no Django project.
+///
+/// # Errors
+/// [`Halt::Failed`] when a secret cannot be had or nothing can be started. A command that fails is no error.
+pub async fn manage(
+    bench: &mut Workbench,
+    deploy: &Deploy,
+    target: &Target,
+    args: &[&str],
+    more: &[(&str, &str)],
+) -> Result<Option<Ended>, Halt> {
+    if deploy.serving.kind == Some(ProjectKind::Plain) {
+        return Ok(None);
+    }
+    let secrets = secrets(bench, deploy).await?;
+    bench.say(&format!("$ manage.py {}", args.join(" ")));
+    if target.artifact.runtime == RuntimeKind::Docker {
+        return container::manage(bench, deploy, target, args, (secrets, more)).await.map(Some);
+    }
+    let env = env(bench, deploy, target);
+    let Some(django) = django(deploy, target, env) else { return Ok(None) };
+    let mut line = django.manage(args).envs(secrets);
+    for (name, value) in more {
+        line = line.env(*name, *value);
+    }
+    Ok(Some(bench.run(line).await?))
 }

@@ -1,15 +1,19 @@
 //! The end of a deployment, asked from outside: the wanted set answers, well; every replica runs; the database is
 //! where the release wants it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::healthy;
+use crate::docker;
+use crate::runtime::fleet::Fleet;
 use super::{Deploy, count, failed, passed, place, telling};
 use crate::domain::health::ReplicaState;
-use crate::domain::plan::{Cause, Target};
+use crate::domain::plan::{Cause, Output, Target};
 use crate::probe::http::Prober;
+use crate::runtime::python::halt;
 use crate::router::nginx::labelled;
 use crate::runtime::workbench::{Done, Workbench};
 
@@ -43,16 +47,12 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         }
     }
     facts.push(format!("{} up", count(of_release.len())));
-    let env = place::env(bench, deploy, target);
-    if let Some(django) = place::django(deploy, target, env) {
-        let secrets = match place::secrets(bench, deploy).await {
-            Ok(secrets) => secrets,
-            Err(cause) => return Ok(failed(cause)),
-        };
-        let line = django.manage(&["migrate", "--check", "--noinput", "--no-color"]);
-        let line = line.envs(secrets);
-        bench.say("$ manage.py migrate --check");
-        let ended = bench.run(line).await?;
+    let args = ["migrate", "--check", "--noinput", "--no-color"];
+    let ended = match place::manage(bench, deploy, target, &args, &[]).await {
+        Ok(ended) => ended,
+        Err(halt) => return halt::done(Err(halt), Output::default()),
+    };
+    if let Some(ended) = ended {
         if !ended.success() {
             let mut cause = ended.cause(format!(
                 "the database is not where {} wants it: {}",
@@ -64,7 +64,22 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         }
         facts.push("migrated".to_owned());
     }
+    match prune(deploy, &fleet).await {
+        Ok(0) => {}
+        Ok(removed) => bench.say(&format!("Removed {removed} ended containers of earlier deployments.")),
+        // It is live; what lies about is no reason to say otherwise.
+        Err(cause) => bench.say(&format!("Ended containers of earlier deployments stay: {}.", cause.summary)),
+    }
     Ok(passed(facts))
+}
+
+/// Ended containers stay for as many deployments, for their logs and for a look.
+const ENDED_KEPT: usize = 3;
+
+async fn prune(deploy: &Deploy, fleet: &Fleet) -> docker::Result<usize> {
+    let mut wanted: BTreeSet<_> = deploy.running.iter().map(|member| member.key.deployment).collect();
+    wanted.insert(deploy.deployment);
+    fleet.prune(&deploy.settings.hosts, &wanted, ENDED_KEPT).await
 }
 
 /// Through the router: a good answer, of the wanted release.
