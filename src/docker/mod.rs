@@ -4,12 +4,17 @@
 //! | file | is |
 //! |---|---|
 //! | [`connect`] | an engine, however it is reached |
+//! | `place`, `context`, `ssh` | where a url, a variable or a context leads; one connection of ssh |
 //! | [`labels`] | what everything of ours is called, and how it is known to be ours |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 
 pub mod connect;
+mod context;
 pub mod labels;
+mod place;
+mod ssh;
 pub mod trouble;
 
 pub use connect::Engine;
+pub use place::Surroundings;
 pub use trouble::Result;
