@@ -8,6 +8,7 @@
 //! | [`build`] | an image from a commit's files |
 //! | [`transfer`] | an image on its way to a host |
 //! | [`credentials`] | the user's own, for registries |
+//! | `place`, `context`, `ssh` | where a url, a variable or a context leads; one connection of ssh |
 //! | [`labels`] | what everything of ours is called, and how it is known to be ours |
 //! | [`network`] | an environment's network |
 //! | [`replica`] | replicas as containers |
@@ -20,6 +21,7 @@
 
 pub mod build;
 pub mod connect;
+mod context;
 pub mod credentials;
 pub mod files;
 pub mod image;
@@ -28,9 +30,11 @@ pub mod logs;
 pub mod mark;
 pub mod network;
 mod pause;
+mod place;
 pub mod replica;
 pub mod run;
 pub mod seen;
+mod ssh;
 mod stats;
 pub mod tags;
 pub mod transfer;
@@ -38,4 +42,5 @@ pub mod trouble;
 pub mod watch;
 
 pub use connect::Engine;
+pub use place::Surroundings;
 pub use trouble::Result;
