@@ -49,6 +49,8 @@ pub enum Kind {
     Network,
     /// A cache of steps.
     Cache,
+    /// An image with development packages on top of a candidate's.
+    Layer,
 }
 
 impl Kind {
@@ -63,6 +65,7 @@ impl Kind {
             Self::Lease => "lease",
             Self::Network => "network",
             Self::Cache => "cache",
+            Self::Layer => "layer",
         }
     }
 }

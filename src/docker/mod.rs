@@ -6,15 +6,18 @@
 //! | [`connect`] | an engine, however it is reached |
 //! | [`labels`] | what everything of ours is called, and how it is known to be ours |
 //! | [`run`], [`files`], [`image`] | one command in a container; files into it and out of it; its image |
+//! | [`service`], [`exec`](mod@exec) | a container beside a step, and what it is asked |
 //! | [`mark`] | what an attempt has on an engine, and its removal |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 
 pub mod connect;
+pub mod exec;
 pub mod files;
 pub mod image;
 pub mod labels;
 pub mod mark;
 pub mod run;
+pub mod service;
 pub mod trouble;
 
 pub use connect::Engine;
