@@ -54,6 +54,8 @@ pub enum Kind {
     Cache,
     /// A commit's image.
     Image,
+    /// An image with development packages on top of a candidate's.
+    Layer,
 }
 
 impl Kind {
@@ -69,6 +71,7 @@ impl Kind {
             Self::Network => "network",
             Self::Cache => "cache",
             Self::Image => "image",
+            Self::Layer => "layer",
         }
     }
 }

@@ -13,6 +13,7 @@
 //! | [`network`] | an environment's network |
 //! | [`replica`] | replicas as containers |
 //! | [`run`], [`files`], [`image`] | one command in a container; files into it and out of it; its image |
+//! | [`service`], [`exec`](mod@exec) | a container beside a step, and what it is asked |
 //! | [`mark`] | what an attempt has on an engine, and its removal |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 //! | [`watch`] | an environment's containers on one engine, as they are now, without asking again and again |
@@ -23,6 +24,7 @@ pub mod build;
 pub mod connect;
 mod context;
 pub mod credentials;
+pub mod exec;
 pub mod files;
 pub mod image;
 pub mod labels;
@@ -34,6 +36,7 @@ mod place;
 pub mod replica;
 pub mod run;
 pub mod seen;
+pub mod service;
 mod ssh;
 mod stats;
 pub mod tags;

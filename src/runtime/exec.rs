@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::command::{CommandLine, Ended};
+use super::docker;
 use super::python::{halt, overlay};
 use super::workbench::{Done, Workbench};
 use crate::domain::finding::Finding;
@@ -37,7 +38,8 @@ pub async fn run(bench: &mut Workbench, exec: &Exec) -> Result<Done> {
             stand.notices.extend(judged.findings);
             Ok(done(judged.verdict, judged.facts, stand.notices))
         }
-        Place::Image(image) => anyhow::bail!("a container of {image} cannot be had here yet"),
+        Place::Image(_) => docker::exec::run(bench, exec).await,
+        Place::Candidate if docker::candidate(bench).is_some() => docker::exec::run(bench, exec).await,
         Place::Candidate => {
             // The overlay points the settings' databases at the services, so these come first.
             bench.serve(&exec.setting.services).await?;
@@ -103,7 +105,7 @@ async fn checkout(bench: &Workbench) -> Result<Vec<Finding>> {
 }
 
 /// Reads how a command ended.
-fn judged(judge: Judge, ended: &Ended) -> Judged {
+pub(super) fn judged(judge: Judge, ended: &Ended) -> Judged {
     let exit = judge::Exit { code: ended.exit.code, signal: ended.exit.signal };
     let mut judged = judge::judge(judge, exit, &ended.tail);
     if let Verdict::Failed(cause) = &mut judged.verdict {

@@ -109,6 +109,16 @@ impl Workbench {
         self.log.flush();
     }
 
+    /// A piece of text from outside as it may be shown: one line, sanitised, redacted.
+    #[must_use]
+    pub fn clean(&self, text: &str) -> String {
+        let mut sanitiser = Sanitiser::new();
+        let mut lines = sanitiser.push(text.as_bytes());
+        lines.extend(sanitiser.finish());
+        let hidden = self.spec.redact.iter().cloned().chain(environment::passwords(&self.spec.env));
+        crate::text::width::plain(&Redactor::new(hidden).redact(&lines.join(" ")))
+    }
+
     /// Whether the step is being stopped: long work of its own should end soon.
     #[must_use]
     pub fn cancelled(&self) -> bool {

@@ -15,14 +15,15 @@ use crate::runtime::command::{CommandLine, Ended};
 use crate::runtime::workbench::Workbench;
 
 /// Asks settings; see [`Settings`].
-const SETTINGS: &str = include_str!("../../../assets/settings.py");
+pub(in crate::runtime) const SETTINGS: &str = include_str!("../../../assets/settings.py");
 
 /// Names under which projects read Django's secret key.
 pub const SECRET_KEYS: [&str; 3] = ["SECRET_KEY", "DJANGO_SECRET_KEY", "DJANGO_SECRETKEY"];
 
 /// How one of our scripts is run: `manage.py shell < file` breaks when standard input is slow, and Django itself,
 /// settings and apps print to standard output what they like; so both script and answer are files.
-const FEED: &str = "import os; exec(open(os.environ['TOWPATH_SCRIPT']).read(), {'__name__': 'towpath'})";
+pub(in crate::runtime) const FEED: &str =
+    "import os; exec(open(os.environ['TOWPATH_SCRIPT']).read(), {'__name__': 'towpath'})";
 
 /// What a project's settings say.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

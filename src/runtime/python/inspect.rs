@@ -10,14 +10,15 @@ use crate::domain::release::MigrationRef;
 use super::django;
 use super::halt::{Halt, done};
 use super::overlay;
+use crate::runtime::docker;
 use crate::runtime::workbench::{Done, Workbench};
 
 /// Asks for migrations; see [`Answer`].
-const INTROSPECT: &str = include_str!("../../../assets/introspect.py");
+pub(in crate::runtime) const INTROSPECT: &str = include_str!("../../../assets/introspect.py");
 
 /// What the script answers.
 #[derive(Debug, Deserialize)]
-struct Answer {
+pub(in crate::runtime) struct Answer {
     broken: Vec<Broken>,
     migrations: Vec<Found>,
     conflicts: BTreeMap<String, Vec<String>>,
@@ -45,6 +46,9 @@ struct Found {
 /// # Errors
 /// When something of Towpath's own broke; what the project has to mend is a failed verdict.
 pub async fn run(bench: &mut Workbench, setting: &Setting) -> anyhow::Result<Done> {
+    if let Some(artifact) = docker::candidate(bench) {
+        return docker::inspect::run(bench, setting, &artifact).await;
+    }
     let mut output = Output::default();
     let work = inspect(bench, setting, &mut output).await;
     done(work, output)
@@ -61,10 +65,20 @@ async fn inspect(bench: &mut Workbench, setting: &Setting, output: &mut Output) 
         Ok(answer) => answer,
         Err(ended) => return Err(django::not_loaded(&ended).into()),
     };
+    if wrong(&answer).is_none() {
+        overlay.verify().await?;
+    }
+    read(answer, output)
+}
+
+/// What an answer means for the step.
+///
+/// # Errors
+/// A cause when the migrations are wrong as files.
+pub(in crate::runtime) fn read(answer: Answer, output: &mut Output) -> Result<(), Halt> {
     if let Some(cause) = wrong(&answer) {
         return Err(cause.into());
     }
-    overlay.verify().await?;
     let app = |name: &str| name.split('.').next().unwrap_or(name).to_owned();
     let apps: BTreeSet<String> = answer.migrations.iter().map(|found| app(&found.name)).collect();
     let own = answer.migrations.iter().filter(|found| found.own).count();

@@ -332,7 +332,7 @@ impl Locked {
         if ended.success() { Ok(()) } else { Err(failure::cause("uv", &ended).into()) }
     }
 
-    fn uv_has_conflicts(&self) -> bool {
+    pub(in crate::runtime) fn uv_has_conflicts(&self) -> bool {
         let text = fs::read_to_string(self.source.join("pyproject.toml")).unwrap_or_default();
         let table: toml::Table = text.parse().unwrap_or_default();
         table.get("tool").and_then(|tool| tool.get("uv")).and_then(|uv| uv.get("conflicts")).is_some()

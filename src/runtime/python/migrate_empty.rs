@@ -13,14 +13,15 @@ use super::django::{self, Settings};
 use super::halt::{Halt, done};
 use super::overlay::{self, Overlay};
 use crate::runtime::command::Ended;
+use crate::runtime::docker;
 use crate::runtime::workbench::{Done, Workbench};
 
 /// Starts the application; see [`Boot`].
-const BOOT: &str = include_str!("../../../assets/boot.py");
+pub(in crate::runtime) const BOOT: &str = include_str!("../../../assets/boot.py");
 
 /// How the application started.
 #[derive(Debug, Deserialize)]
-struct Boot {
+pub(in crate::runtime) struct Boot {
     started: Vec<String>,
     failed: Option<String>,
     what: Option<String>,
@@ -33,6 +34,9 @@ struct Boot {
 /// # Errors
 /// When something of Towpath's own broke; what the project has to mend is a failed verdict.
 pub async fn run(bench: &mut Workbench, exec: &Exec) -> anyhow::Result<Done> {
+    if let Some(artifact) = docker::candidate(bench) {
+        return docker::migrate_empty::run(bench, exec, &artifact).await;
+    }
     let mut output = Output::default();
     let work = migrate(bench, exec, &mut output).await;
     done(work, output)
@@ -56,14 +60,11 @@ async fn migrate(bench: &mut Workbench, exec: &Exec, output: &mut Output) -> Res
     if !ended.success() {
         return Err(not_applied(&ended, &engine).into());
     }
-    let applied = ended.tail.iter().filter(|line| line.trim_end().ends_with("... OK")).count();
-    output.facts.push(format!("{applied} migrations applied to an empty {engine}"));
+    output.facts.push(applied(&ended, &engine));
 
     let ended = bench.run(place.manage(&["migrate", "--check", "--no-color"])).await?;
     if !ended.success() {
-        let mut cause = ended.cause("migrate --check still finds unapplied migrations after migrate");
-        cause.cure = "Look for a database router that keeps a migration from being applied.".to_owned();
-        return Err(cause.into());
+        return Err(still_unapplied(&ended).into());
     }
     let boot: Boot = match place.ask(bench, BOOT).await? {
         Ok(boot) => boot,
@@ -105,7 +106,21 @@ fn empty_database(bench: &mut Workbench, overlay: &mut Overlay, settings: &Setti
     Ok(engine)
 }
 
-fn not_applied(ended: &Ended, engine: &str) -> Cause {
+/// How many migrations were applied, for the step's row.
+pub(in crate::runtime) fn applied(ended: &Ended, engine: &str) -> String {
+    let applied = ended.tail.iter().filter(|line| line.trim_end().ends_with("... OK")).count();
+    format!("{applied} migrations applied to an empty {engine}")
+}
+
+/// The cause where `migrate --check` is not content after `migrate`.
+pub(in crate::runtime) fn still_unapplied(ended: &Ended) -> Cause {
+    let mut cause = ended.cause("migrate --check still finds unapplied migrations after migrate");
+    cause.cure = "Look for a database router that keeps a migration from being applied.".to_owned();
+    cause
+}
+
+/// Why `migrate` failed.
+pub(in crate::runtime) fn not_applied(ended: &Ended, engine: &str) -> Cause {
     let stdout = ended.stdout.as_deref().unwrap_or_default();
     let migration = applying(stdout);
     let what = django::exception(&ended.tail).unwrap_or("it said nothing that a person could use");
@@ -150,7 +165,11 @@ fn database_words(lines: &[String]) -> Vec<&str> {
         .collect()
 }
 
-fn booted(boot: &Boot, output: &mut Output) -> Result<(), Halt> {
+/// What the application's start means for the step.
+///
+/// # Errors
+/// A cause when it does not start.
+pub(in crate::runtime) fn booted(boot: &Boot, output: &mut Output) -> Result<(), Halt> {
     if let Some(failed) = &boot.failed {
         let what = boot.what.as_deref().unwrap_or("the application");
         return Err(Cause {

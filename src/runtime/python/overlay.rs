@@ -204,19 +204,7 @@ impl Overlay {
             return Ok(());
         };
         let json = serde_json::to_string(databases).context("databases as JSON")?;
-        let text = format!(
-            "# Written by Towpath for one step; never part of the artifact.\n\
-             import json as _json\n\
-             from {module} import *  # noqa: F401,F403\n\
-             from {module} import DATABASES as _databases\n\
-             DATABASES = {{alias: dict(entry) for alias, entry in _databases.items()}}\n\
-             for _alias, _entry in _json.loads({json:?}).items():\n\
-             \x20   DATABASES[_alias].update(_entry)\n\
-             \x20   _options = dict(DATABASES[_alias].get('OPTIONS') or {{}})\n\
-             \x20   for _name in ('service', 'passfile', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey'):\n\
-             \x20       _options.pop(_name, None)\n\
-             \x20   DATABASES[_alias]['OPTIONS'] = _options\n"
-        );
+        let text = settings_text(module, &json);
         let path = self.site.join(format!("{SETTINGS_MODULE}.py"));
         fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
         let aliases: Vec<&str> = databases.keys().map(String::as_str).collect();
@@ -227,6 +215,23 @@ impl Overlay {
         self.use_settings(SETTINGS_MODULE);
         Ok(())
     }
+}
+
+/// The text of a settings module that imports another one and changes entries of `DATABASES`; `json` holds them.
+pub(in crate::runtime) fn settings_text(module: &str, json: &str) -> String {
+    format!(
+        "# Written by Towpath for one step; never part of the artifact.\n\
+             import json as _json\n\
+             from {module} import *  # noqa: F401,F403\n\
+             from {module} import DATABASES as _databases\n\
+             DATABASES = {{alias: dict(entry) for alias, entry in _databases.items()}}\n\
+             for _alias, _entry in _json.loads({json:?}).items():\n\
+             \x20   DATABASES[_alias].update(_entry)\n\
+             \x20   _options = dict(DATABASES[_alias].get('OPTIONS') or {{}})\n\
+             \x20   for _name in ('service', 'passfile', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey'):\n\
+             \x20       _options.pop(_name, None)\n\
+             \x20   DATABASES[_alias]['OPTIONS'] = _options\n"
+    )
 }
 
 /// Makes an overlay ready for a command line: which settings it is to use, and databases pointed at the throw-away
@@ -279,7 +284,7 @@ pub async fn databases(bench: &mut Workbench, overlay: &mut Overlay) -> Result<V
 }
 
 /// Whether a command line runs a project's tests.
-fn is_test(run: &str) -> bool {
+pub(in crate::runtime) fn is_test(run: &str) -> bool {
     run.contains("pytest")
         || run.contains("py.test")
         || run.contains("manage.py test")
@@ -287,7 +292,7 @@ fn is_test(run: &str) -> bool {
 }
 
 /// The settings that pytest-django would take from the project's files; the variable that we set would win.
-fn pytest_settings(project: &Path, run: &str) -> Option<String> {
+pub(in crate::runtime) fn pytest_settings(project: &Path, run: &str) -> Option<String> {
     if !run.contains("pytest") && !run.contains("py.test") {
         return None;
     }
