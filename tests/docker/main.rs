@@ -10,4 +10,5 @@
 
 #[path = "../support/engines.rs"]
 mod engines;
+mod see;
 mod support;
