@@ -10,7 +10,7 @@ mod places;
 
 use crossterm::event::KeyCode;
 use fixture::{NOW, THEME, ago, console, empty, press, screen, send, write};
-use places::{Journal, STEADY, answers, bake, crashed_loop, replicas, well};
+use places::{Journal, STEADY, answers, bake, crashed_loop, on_hosts, replicas, well};
 use towpath::domain::event::Event;
 use towpath::domain::health::Sample;
 use towpath::domain::ids::DeploymentId;
@@ -166,6 +166,18 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
             well(&mut model);
             model
         }
+        "places-hosts" => {
+            let mut model = at(&Journal::lived());
+            on_hosts(&mut model);
+            press(&mut model, KeyCode::Right);
+            model
+        }
+        "places-hosts-replicas" => {
+            let mut model = scene("places-hosts", theme, size);
+            press(&mut model, KeyCode::Enter);
+            press(&mut model, KeyCode::Char('v'));
+            model
+        }
         "places-stale" => {
             let mut model = at(&Journal::lived());
             answers(&mut model, "staging", 1, &STEADY);
@@ -238,7 +250,9 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
     }
 }
 
-const SCENES: [&str; 17] = [
+const SCENES: [&str; 19] = [
+    "places-hosts",
+    "places-hosts-replicas",
     "logs",
     "logs-search",
     "logs-sources",

@@ -9,6 +9,8 @@ use crate::domain::ids::{AttemptKey, EnvironmentName};
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     replicas: BTreeMap<EnvironmentName, Sample>,
+    hosts: BTreeMap<EnvironmentName, Sample>,
+    leases: BTreeMap<EnvironmentName, Sample>,
     answers: BTreeMap<EnvironmentName, VecDeque<Sample>>,
     bakes: BTreeMap<AttemptKey, Sample>,
 }
@@ -27,7 +29,12 @@ impl Samples {
                     answers.pop_front();
                 }
             }
-            Sample::Hosts { .. } | Sample::Lease { .. } => {}
+            Sample::Hosts { environment, .. } => {
+                self.hosts.insert(environment.clone(), sample.clone());
+            }
+            Sample::Lease { environment, .. } => {
+                self.leases.insert(environment.clone(), sample.clone());
+            }
             Sample::Bake { key, .. } => {
                 // One at a time in an environment; the one before is told of by its step's facts.
                 self.bakes.retain(|other, _| other.owner != key.owner);
@@ -38,6 +45,7 @@ impl Samples {
 
     /// All that is kept, oldest first of each sort; replicas last, so that who has those has all.
     pub(super) fn all(&self) -> impl Iterator<Item = &Sample> {
-        self.answers.values().flatten().chain(self.bakes.values()).chain(self.replicas.values())
+        let environments = self.hosts.values().chain(self.leases.values()).chain(self.replicas.values());
+        self.answers.values().flatten().chain(self.bakes.values()).chain(environments)
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::deployment::{kind_text, phase_mark, what_next};
 use super::style::{Mark, Style, visible};
-use crate::domain::health::{HttpSample, ReplicaSample, ReplicaState, Sample};
+use crate::domain::health::{HostSample, HttpSample, LeaseHolder, ReplicaSample, ReplicaState, Sample};
 use crate::domain::ids::{DeploymentId, EnvironmentName};
 use crate::domain::project::Environment;
 use crate::domain::state::{Deployment, DeploymentPhase, State};
@@ -17,6 +17,8 @@ use crate::domain::time::Timestamp;
 pub struct Measured {
     replicas: BTreeMap<EnvironmentName, (Timestamp, Vec<ReplicaSample>)>,
     answers: BTreeMap<EnvironmentName, (Timestamp, HttpSample)>,
+    hosts: BTreeMap<EnvironmentName, (Timestamp, Vec<HostSample>)>,
+    leases: BTreeMap<EnvironmentName, (Timestamp, Option<LeaseHolder>)>,
 }
 
 impl Measured {
@@ -34,8 +36,24 @@ impl Measured {
                     self.answers.insert(environment, (at, answer));
                 }
             }
-            Sample::Hosts { .. } | Sample::Lease { .. } | Sample::Bake { .. } => {}
+            Sample::Hosts { environment, at, hosts } => {
+                if self.hosts.get(&environment).is_none_or(|(before, _)| *before <= at) {
+                    self.hosts.insert(environment, (at, hosts));
+                }
+            }
+            Sample::Lease { environment, at, holder } => {
+                if self.leases.get(&environment).is_none_or(|(before, _)| *before <= at) {
+                    self.leases.insert(environment, (at, holder));
+                }
+            }
+            Sample::Bake { .. } => {}
         }
+    }
+
+    /// Who holds an environment's lease, as far as it was heard of.
+    #[must_use]
+    pub fn lease(&self, name: &EnvironmentName) -> Option<&LeaseHolder> {
+        self.leases.get(name).and_then(|(_, holder)| holder.as_ref())
     }
 
     /// Whether every environment in which something runs by the record was heard of: its replicas and its answer.
@@ -99,6 +117,13 @@ fn block(
             );
         }
     }
+    if let Some(holder) = measured.lease(name) {
+        let mark = if holder.ours { Mark::Running } else { Mark::Warn };
+        lines.push(marked(mark, &lease_text(holder, now)));
+    }
+    lines.extend(
+        measured.hosts.get(name).into_iter().flat_map(|(_, all)| all).flat_map(|one| host(style, one, now)),
+    );
     match measured.replicas.get(name) {
         Some((_, replicas)) if replicas.is_empty() => lines.push("  replicas: none".to_owned()),
         Some((_, replicas)) => lines.extend(roles(style, replicas)),
@@ -170,6 +195,29 @@ fn under_way_text(number: DeploymentId, deployment: &Deployment, now: Timestamp)
     format!("deployment {number}, {kind} {}, {word}{why}", deployment.release)
 }
 
+/// Who holds a lease: `lease: marta for deployment #13 of …, since 4m, last heartbeat 3s ago`.
+#[must_use]
+pub fn lease_text(holder: &LeaseHolder, now: Timestamp) -> String {
+    let (since, heartbeat) = (now.since(holder.since), now.since(holder.heartbeat));
+    format!("lease: {} for {}, for {since}, last heartbeat {heartbeat} ago", holder.who, holder.what)
+}
+
+/// A Docker engine: its version or why it is not reached, then a line for each thing that is not as it was deployed.
+fn host(style: &Style, host: &HostSample, now: Timestamp) -> Vec<String> {
+    let marked = |mark: Mark, text: &str| format!("  {} {}", style.glyph(mark), style.words(&visible(text)));
+    let mut lines = vec![match &host.reached {
+        Ok(version) => marked(Mark::Good, &format!("host {}: Docker {version}", host.name)),
+        Err(why) => marked(
+            Mark::Looking,
+            &format!("host {}: unreachable for {}: {why}", host.name, now.since(host.since)),
+        ),
+    }];
+    lines.extend(
+        host.strays.iter().map(|stray| marked(Mark::Warn, &format!("drift on {}: {stray}", host.name))),
+    );
+    lines
+}
+
 /// One line a deployment's role: how many are up, and what is wrong with the others.
 fn roles(style: &Style, replicas: &[ReplicaSample]) -> Vec<String> {
     let mut groups: BTreeMap<(DeploymentId, &str), Vec<&ReplicaSample>> = BTreeMap::new();
@@ -179,7 +227,12 @@ fn roles(style: &Style, replicas: &[ReplicaSample]) -> Vec<String> {
     let mut lines = Vec::new();
     for ((number, role), members) in groups {
         let up = members.iter().filter(|one| one.state == ReplicaState::Up).count();
-        let mark = if up == members.len() { Mark::Good } else { Mark::Warn };
+        let is_well = |one: &&ReplicaSample| !one.oom && one.health.as_deref() != Some("unhealthy");
+        let mark = if up == members.len() && members.iter().copied().all(|one| is_well(&one)) {
+            Mark::Good
+        } else {
+            Mark::Warn
+        };
         let restarts: u32 = members.iter().map(|one| one.restarts).sum();
         let restarts = match restarts {
             0 => String::new(),
@@ -191,17 +244,36 @@ fn roles(style: &Style, replicas: &[ReplicaSample]) -> Vec<String> {
             .filter(|one| one.state != ReplicaState::Up)
             .map(|one| {
                 let exit = one.last_exit.as_ref().map(|exit| format!(" ({exit})")).unwrap_or_default();
-                format!(" · {role}-{} {}{exit}", one.key.index, one.state.word())
+                let host = one.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+                format!(" · {role}-{}{host} {}{exit}", one.key.index, one.state.word())
             })
+            .chain(members.iter().filter(|one| one.oom).map(|one| format!(" · {role}-{} OOM", one.key.index)))
+            .chain(
+                members
+                    .iter()
+                    .filter(|one| one.health.as_deref() == Some("unhealthy"))
+                    .map(|one| format!(" · {role}-{} unhealthy by Docker's check", one.key.index)),
+            )
             .collect();
         let memory: u64 = members.iter().filter_map(|one| one.memory).sum();
         let memory = match memory {
             0 => String::new(),
-            bytes => format!(" · {}", super::plain::bytes(bytes)),
+            bytes => {
+                let limit: Option<u64> = members.iter().map(|one| one.memory_limit).sum();
+                let limit =
+                    limit.map(|limit| format!(" of {}", super::plain::bytes(limit))).unwrap_or_default();
+                format!(" · {}{limit}", super::plain::bytes(bytes))
+            }
         };
+        let cpu: Option<u32> =
+            members.iter().filter_map(|one| one.cpu_permille).reduce(|one, other| one + other);
+        let cpu =
+            cpu.map(|permille| format!(" · cpu {}.{} %", permille / 10, permille % 10)).unwrap_or_default();
         let release = members.first().map_or_else(String::new, |one| one.release.to_string());
-        let text =
-            format!("{role} of {number} {release}: {up} of {} up{memory}{restarts}{others}", members.len());
+        let text = format!(
+            "{role} of {number} {release}: {up} of {} up{memory}{cpu}{restarts}{others}",
+            members.len()
+        );
         lines.push(format!("  {} {}", style.glyph(mark), style.words(&visible(&text))));
     }
     lines
@@ -269,6 +341,8 @@ pub fn objects(state: &State, measured: &Measured) -> Vec<Value> {
             "after": settings.and_then(|settings| settings.after.as_ref()),
             "live": live, "under_way": under_way, "traffic": traffic,
             "replicas": replicas.map(|(at, replicas)| json!({ "at": at, "replicas": replicas })),
+            "hosts": measured.hosts.get(name).map(|(at, hosts)| json!({ "at": at, "hosts": hosts })),
+            "lease": measured.leases.get(name).map(|(at, holder)| json!({ "at": at, "holder": holder })),
             "http": answer.map(|(at, answer)| json!({ "at": at, "answer": answer })),
         })
     };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::action::Action;
 use super::model::{Focus, Link, Model, Screen};
 use super::samples::Measured;
-use crate::domain::health::{ReplicaSample, ReplicaState};
+use crate::domain::health::{HostSample, ReplicaSample, ReplicaState};
 use crate::domain::ids::{DeploymentId, EnvironmentName, Owner, ReplicaKey, StepId};
 use crate::domain::planner::{self, ROUTED_ROLE};
 use crate::domain::project::Environment;
@@ -155,11 +155,29 @@ impl Model {
             return Health::Unknown("no engine".to_owned());
         }
         match self.samples.answer(name, self.now, self.interval(name)) {
-            Measured::Fresh(answer) if answer.healthy => Health::Healthy,
+            // Part of it may be well behind a router while nobody knows of the rest.
+            Measured::Fresh(answer) if answer.healthy => match self.unreachable(name) {
+                Some(host) => Health::Unknown(format!("{host} is unreachable")),
+                None => Health::Healthy,
+            },
             Measured::Fresh(answer) => Health::Unhealthy(answer.why.clone()),
             Measured::Stale(at) => Health::Unknown(format!("last asked {}", self.ago(at))),
             Measured::Never => Health::Unknown("not asked yet".to_owned()),
         }
+    }
+
+    /// A Docker engine of an environment that cannot be asked, though something of it is meant to live there.
+    #[must_use]
+    pub fn unreachable(&self, name: &EnvironmentName) -> Option<&str> {
+        let replicas = self.replicas(name).fresh()?;
+        let unknown = replicas.iter().find(|one| one.state == ReplicaState::Unknown)?;
+        unknown.host.as_deref()
+    }
+
+    /// An environment's Docker engines, as far as that is known now.
+    #[must_use]
+    pub fn hosts(&self, name: &EnvironmentName) -> Measured<&[HostSample]> {
+        self.samples.hosts(name, self.now, self.interval(name))
     }
 
     /// How many replicas of a deployment's set live.
@@ -206,6 +224,10 @@ impl Model {
     #[must_use]
     pub fn drift(&self, name: &EnvironmentName) -> Vec<String> {
         let mut drift = Vec::new();
+        // What the engine says of its hosts minds what is under way; what is said below does not.
+        for host in self.hosts(name).fresh().unwrap_or_default() {
+            drift.extend(host.strays.iter().map(|stray| format!("{}: {stray}", host.name)));
+        }
         // While something is changed, the two differ on purpose.
         if self.state.under_way(name).is_some() {
             return drift;
@@ -226,7 +248,10 @@ impl Model {
             let seen: BTreeMap<&ReplicaKey, &ReplicaSample> =
                 samples.iter().map(|sample| (&sample.key, sample)).collect();
             for key in &running {
-                if seen.get(key).is_none_or(|sample| sample.state == ReplicaState::Gone) {
+                // Of a container its host tells more.
+                let is_gone =
+                    |sample: &&ReplicaSample| sample.state == ReplicaState::Gone && sample.host.is_none();
+                if seen.get(key).is_none_or(is_gone) {
                     drift.push(format!("{key} should live, and nothing of it does"));
                 }
             }

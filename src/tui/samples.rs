@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::domain::health::{ANSWERS_KEPT, BakeReport, HttpSample, ReplicaSample, Sample};
+use crate::domain::health::{
+    ANSWERS_KEPT, BakeReport, HostSample, HttpSample, LeaseHolder, ReplicaSample, Sample,
+};
 use crate::domain::ids::{AttemptKey, EnvironmentName};
 use crate::domain::time::{Millis, Timestamp};
 
@@ -35,6 +37,8 @@ impl<T> Measured<T> {
 struct Seen {
     replicas: Option<(Timestamp, Vec<ReplicaSample>)>,
     answers: VecDeque<(Timestamp, HttpSample)>,
+    hosts: Option<(Timestamp, Vec<HostSample>)>,
+    lease: Option<(Timestamp, Option<LeaseHolder>)>,
 }
 
 /// The newest measurements, as the engine passes them on.
@@ -68,7 +72,18 @@ impl Samples {
                     answers.pop_front();
                 }
             }
-            Sample::Hosts { .. } | Sample::Lease { .. } => {}
+            Sample::Hosts { environment, at, hosts } => {
+                let seen = self.environments.entry(environment).or_default();
+                if seen.hosts.as_ref().is_none_or(|(known, _)| *known <= at) {
+                    seen.hosts = Some((at, hosts));
+                }
+            }
+            Sample::Lease { environment, at, holder } => {
+                let seen = self.environments.entry(environment).or_default();
+                if seen.lease.as_ref().is_none_or(|(known, _)| *known <= at) {
+                    seen.lease = Some((at, holder));
+                }
+            }
             Sample::Bake { key, at, report } => {
                 // Of one owner only the newest bake is looked at.
                 self.bakes.retain(|known, _| known.owner != key.owner || known == &key);
@@ -94,6 +109,27 @@ impl Samples {
     pub fn last_replicas(&self, name: &EnvironmentName) -> Option<(Timestamp, &[ReplicaSample])> {
         let newest = self.environments.get(name)?.replicas.as_ref()?;
         Some((newest.0, newest.1.as_slice()))
+    }
+
+    /// An environment's Docker engines at a moment; `Never` of one on the process runtime.
+    #[must_use]
+    pub fn hosts(&self, name: &EnvironmentName, now: Timestamp, interval: Millis) -> Measured<&[HostSample]> {
+        let newest = self.environments.get(name).and_then(|seen| seen.hosts.as_ref());
+        newest.map_or(Measured::Never, |(at, hosts)| measured(*at, hosts.as_slice(), now, interval))
+    }
+
+    /// The Docker engines as they were last seen, however long ago that is.
+    #[must_use]
+    pub fn last_hosts(&self, name: &EnvironmentName) -> &[HostSample] {
+        let newest = self.environments.get(name).and_then(|seen| seen.hosts.as_ref());
+        newest.map_or(&[], |(_, hosts)| hosts.as_slice())
+    }
+
+    /// Who holds an environment's lease, as it was last heard of, and when that was.
+    #[must_use]
+    pub fn lease(&self, name: &EnvironmentName) -> Option<(Timestamp, &LeaseHolder)> {
+        let (at, holder) = self.environments.get(name)?.lease.as_ref()?;
+        holder.as_ref().map(|holder| (*at, holder))
     }
 
     /// The newest answer to an environment's health check at a moment, which is made at this interval.

@@ -16,6 +16,7 @@ mod program;
 mod project;
 #[path = "../deploy/site.rs"]
 mod site;
+mod see;
 mod support;
 mod three;
 #[path = "../deploy/world.rs"]

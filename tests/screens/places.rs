@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use towpath::domain::event::{Envelope, Event};
-use towpath::domain::health::{BakeReport, HttpSample, ReplicaSample, ReplicaState, Sample, Traffic};
+use towpath::domain::health::{
+    BakeReport, HostSample, HttpSample, LeaseHolder, ReplicaSample, ReplicaState, Sample, Traffic,
+};
 use towpath::domain::ids::{
     Actor, AttemptKey, DeploymentId, EnvironmentName, Epoch, Owner, ReleaseNumber, Seq, StepId,
 };
@@ -279,6 +281,56 @@ pub(crate) fn well(model: &mut Model) {
         answers(model, name, 1, &STEADY);
         replicas(model, name, 1, |_| ());
     }
+}
+
+/// Production is on three engines: one cannot be reached, and a stranger's deployment runs on another.
+pub(crate) fn on_hosts(model: &mut Model) {
+    well(model);
+    replicas(model, "production", 1, |sample| {
+        let number = sample.key.index;
+        sample.host =
+            Some(["alpha", "beta", "gamma"][usize::try_from((number - 1) % 3).expect("small")].to_owned());
+        sample.memory_limit = Some(512 << 20);
+        sample.cpu_permille = Some(number * 17);
+        sample.health = Some("healthy".to_owned());
+        match number {
+            2 => {
+                (sample.oom, sample.restarts, sample.since) = (true, 1, ago(40));
+                sample.last_exit = Some("exit code 137: ended for want of memory".to_owned());
+                sample.health = Some("unhealthy".to_owned());
+            }
+            3 => {
+                (sample.state, sample.since) = (ReplicaState::Unknown, ago(95));
+                (sample.pid, sample.memory, sample.cpu_permille, sample.health) = (None, None, None, None);
+            }
+            _ => {}
+        }
+    });
+    let host = |name: &str, reached: Result<&str, &str>, since, strays: &[&str]| HostSample {
+        name: name.to_owned(),
+        reached: reached.map(str::to_owned).map_err(str::to_owned),
+        since: ago(since),
+        strays: strays.iter().map(|stray| (*stray).to_owned()).collect(),
+    };
+    let hosts = vec![
+        host("alpha", Ok("20.10.24"), 9_000, &[]),
+        host(
+            "beta",
+            Ok("28.2.2"),
+            9_000,
+            &["harbor-production-web-d8-2 runs and is not meant to: web-2 of #8"],
+        ),
+        host("gamma", Err("connection refused"), 95, &[]),
+    ];
+    sampled(model, Sample::Hosts { environment: "production".into(), at: ago(1), hosts });
+    let holder = Some(LeaseHolder {
+        who: "jonas@build-2".to_owned(),
+        what: "deployment #3 of /home/jonas/harbor".to_owned(),
+        since: ago(340),
+        heartbeat: ago(4),
+        ours: false,
+    });
+    sampled(model, Sample::Lease { environment: "production".into(), at: ago(1), holder });
 }
 
 pub(crate) fn crashed_loop(sample: &mut ReplicaSample) {

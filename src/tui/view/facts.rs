@@ -9,6 +9,7 @@ use crate::domain::health::HttpSample;
 use crate::domain::ids::{DeploymentId, EnvironmentName};
 use crate::domain::project::{Environment, Router};
 use crate::domain::state::{Deployment, DeploymentPhase, Ending};
+use crate::domain::time::Millis;
 use crate::text::width::width;
 use crate::tui::model::{Link, Model};
 use crate::tui::samples::Measured;
@@ -16,6 +17,9 @@ use crate::tui::theme::{Mark, Role};
 
 /// How many answers a sparkline shows.
 const SPARKS: usize = 24;
+
+/// A lease of our own that has not been renewed for this long is pointed out; the engine does it every 10 seconds.
+const LEASE_QUIET: Millis = Millis::seconds(20);
 
 /// What is said of an environment, line by line.
 pub(crate) fn lines(
@@ -32,10 +36,12 @@ pub(crate) fn lines(
         None => said.flow(&[(Role::Dim, "nothing was live here before".to_owned())]),
     }
     said.happening(name);
+    said.lease(name);
     if model.state.running(name).is_empty() {
         return said.lines;
     }
     said.replicas(name, settings);
+    said.hosts(name);
     said.probe(name);
     said.restarts(name);
     said.observed(name);
@@ -163,7 +169,19 @@ impl Said<'_> {
                 _ => None,
             };
             bad |= up.is_some_and(|up| up < wanted);
-            let count = up.map_or_else(|| format!("?/{wanted}"), |up| format!("{up}/{wanted}"));
+            let unknown = |key: &&crate::domain::ids::ReplicaKey| {
+                model.replicas(name).fresh().is_some_and(|samples| {
+                    let of_it = |one: &crate::domain::health::ReplicaSample| {
+                        &one.key == *key && one.state == crate::domain::health::ReplicaState::Unknown
+                    };
+                    samples.iter().any(of_it)
+                })
+            };
+            let unknown = match own.iter().filter(unknown).count() {
+                0 => String::new(),
+                count => format!(" ({count} unknown)"),
+            };
+            let count = up.map_or_else(|| format!("?/{wanted}"), |up| format!("{up}/{wanted}{unknown}"));
             pieces.push(if many { format!("{number} {count}") } else { format!("{count} replicas up") });
         }
         let text = if many { format!("{} replicas up", pieces.join(" · ")) } else { pieces.join(" · ") };
@@ -193,6 +211,54 @@ impl Said<'_> {
             let text = format!("warm: {} ({number}){until}", deployment.release);
             self.sentence((theme.pick("◐", "~"), Role::Dim), Role::Dim, &text, 1);
         }
+    }
+
+    /// The Docker engines: those that answer beside each other, each other one with its reason.
+    fn hosts(&mut self, name: &EnvironmentName) {
+        let model = self.model;
+        let theme = &model.theme;
+        let known = model.samples.last_hosts(name);
+        if known.is_empty() {
+            return;
+        }
+        let fresh = model.link == Link::Up && model.hosts(name).fresh().is_some();
+        let mut well = Vec::new();
+        for host in known {
+            match &host.reached {
+                _ if !fresh => well.push((Role::Warn, format!("? {}", host.name))),
+                Ok(version) => {
+                    well.push((Role::Text, format!("{} {} {version}", theme.pick("●", "*"), host.name)))
+                }
+                Err(_) => {}
+            }
+        }
+        if !well.is_empty() {
+            well.insert(0, (Role::Dim, "  hosts".to_owned()));
+            self.flow(&well);
+        }
+        for host in known.iter().filter(|_| fresh) {
+            if let Err(why) = &host.reached {
+                let text = format!("{} unreachable since {}: {why}", host.name, model.clock(host.since));
+                self.sentence(("?", Role::Warn), Role::Warn, &text, 2);
+            }
+        }
+    }
+
+    /// Who may change it, while somebody may.
+    fn lease(&mut self, name: &EnvironmentName) {
+        let model = self.model;
+        let Some((_, holder)) = model.samples.lease(name) else { return };
+        // Of our own deployment the lines above tell enough, as long as it is heard of.
+        let age = model.shown_at().since(holder.heartbeat);
+        let role = if holder.ours && age < LEASE_QUIET { Role::Dim } else { Role::Warn };
+        let text = format!(
+            "lease: {} for {}, since {}, heartbeat {}",
+            holder.who,
+            holder.what,
+            model.clock(holder.since),
+            model.ago(holder.heartbeat)
+        );
+        self.sentence((self.model.theme.pick("⚿", "&"), role), role, &text, 2);
     }
 
     fn probe(&mut self, name: &EnvironmentName) {
@@ -291,7 +357,7 @@ impl Said<'_> {
         }
         if !drift.is_empty() {
             let text = format!("drift: {}", drift.join("; "));
-            self.sentence((model.theme.glyph(Mark::Inconclusive), Role::Warn), Role::Warn, &text, 2);
+            self.sentence((model.theme.glyph(Mark::Inconclusive), Role::Warn), Role::Warn, &text, 4);
         }
     }
 

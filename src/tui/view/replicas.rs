@@ -28,17 +28,20 @@ pub(crate) fn shown(model: &Model) -> Vec<&ReplicaSample> {
 type Column = (&'static str, usize, bool);
 
 /// All of them, and those that stay where there is less room.
-const ALL: [Column; 10] = [
+const ALL: [Column; 13] = [
     ("replica", 14, false),
+    ("host", 10, false),
     ("release", 7, false),
     ("state", 8, false),
+    ("health", 9, false),
     ("since", 5, false),
     ("restarts", 8, true),
     ("last exit", 22, false),
     ("pid", 7, true),
     ("port", 5, true),
     ("weight", 6, true),
-    ("memory", 7, true),
+    ("cpu", 5, true),
+    ("memory", 11, true),
 ];
 
 pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
@@ -61,7 +64,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         words.cut(Role::Dim, text, usize::from(inside.width));
         return put(buffer, inside, 0, &words.line());
     }
-    let columns = columns(usize::from(inside.width.saturating_sub(2)));
+    let columns = columns(usize::from(inside.width.saturating_sub(2)), &rows);
     put(buffer, inside, 0, &heading(model, &columns));
     let room = usize::from(inside.height.saturating_sub(1));
     let hidden = rows.len().saturating_sub(room);
@@ -77,13 +80,37 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The columns that fit; the least telling ones go first.
-fn columns(room: usize) -> Vec<Column> {
+/// The columns that fit and have something in them; the least telling ones go first.
+fn columns(room: usize, rows: &[&ReplicaSample]) -> Vec<Column> {
     let mut columns = ALL.to_vec();
+    let has = |of: fn(&ReplicaSample) -> bool| rows.iter().any(|one| of(one));
+    columns.retain(|(name, ..)| match *name {
+        "host" => has(|one| one.host.is_some()),
+        "health" => has(|one| one.health.is_some()),
+        "cpu" => has(|one| one.cpu_permille.is_some()),
+        _ => true,
+    });
+    if !has(|one| one.memory_limit.is_some())
+        && let Some(memory) = columns.iter_mut().find(|(name, ..)| *name == "memory")
+    {
+        memory.1 = 7;
+    }
     let wide =
         |columns: &[Column]| columns.iter().map(|(_, wide, _)| wide + 2).sum::<usize>().saturating_sub(2);
-    for least in ["port", "pid", "last exit", "weight", "memory", "last exit", "since", "release", "restarts"]
-    {
+    for least in [
+        "port",
+        "pid",
+        "last exit",
+        "cpu",
+        "weight",
+        "memory",
+        "last exit",
+        "since",
+        "release",
+        "health",
+        "restarts",
+        "host",
+    ] {
         if wide(&columns) <= room {
             break;
         }
@@ -145,17 +172,42 @@ fn row(model: &Model, sample: &ReplicaSample, columns: &[Column], fresh: bool) -
             "since" => (Role::Dim, age(model.shown_at().since(sample.since))),
             "restarts" if sample.restarts > 0 => (Role::Warn, sample.restarts.to_string()),
             "restarts" => (Role::Dim, "0".to_owned()),
+            "host" => (Role::Text, sample.host.clone().unwrap_or_else(|| "-".to_owned())),
+            "health" => match sample.health.as_deref() {
+                Some("unhealthy") if fresh => (Role::Bad, "unhealthy".to_owned()),
+                Some(word) => (Role::Dim, word.to_owned()),
+                None => (Role::Dim, "-".to_owned()),
+            },
+            "cpu" => (Role::Text, sample.cpu_permille.map_or_else(|| "-".to_owned(), per_cent)),
+            "last exit" if sample.oom => {
+                let exit = sample.last_exit.as_deref().filter(|exit| exit.contains("memory"));
+                (Role::Warn, exit.unwrap_or("OOM: out of memory").to_owned())
+            }
             "last exit" => (Role::Dim, sample.last_exit.clone().unwrap_or_else(|| "-".to_owned())),
             "pid" => (Role::Dim, or_dash(sample.pid)),
             "port" => (Role::Dim, or_dash(sample.port)),
             "weight" => {
                 (Role::Text, sample.weight.map_or_else(|| "-".to_owned(), |weight| format!("{weight} %")))
             }
-            _ => (Role::Text, sample.memory.map_or_else(|| "-".to_owned(), bytes)),
+            _ => (Role::Text, memory(sample)),
         };
         cell(&mut words, role, &text, *wide, *right);
     }
     words.line()
+}
+
+/// What it uses, of what it may: `212M/512M`.
+fn memory(sample: &ReplicaSample) -> String {
+    let used = sample.memory.map_or_else(|| "-".to_owned(), bytes);
+    sample.memory_limit.map_or_else(|| used.clone(), |limit| format!("{used}/{}", bytes(limit)))
+}
+
+/// A share of one core: `3 %`, `150 %`.
+fn per_cent(permille: u32) -> String {
+    match permille {
+        0..100 => format!("{}.{} %", permille / 10, permille % 10),
+        _ => format!("{} %", permille / 10),
+    }
 }
 
 fn or_dash<T: ToString>(value: Option<T>) -> String {
@@ -194,8 +246,9 @@ mod tests {
 
     #[test]
     fn what_is_most_telling_stays_in_a_narrow_table() {
-        let names = |room| columns(room).iter().map(|(name, ..)| *name).collect::<Vec<_>>();
-        assert_eq!(names(200).len(), ALL.len());
+        let names = |room| columns(room, &[]).iter().map(|(name, ..)| *name).collect::<Vec<_>>();
+        // Without containers there is nothing to say of hosts.
+        assert_eq!(names(200).len(), ALL.len() - 3);
         assert!(names(70).contains(&"restarts") && !names(70).contains(&"pid"));
         assert_eq!(names(30), ["replica", "state"]);
     }
