@@ -17,11 +17,13 @@ use crate::domain::state::{DeploymentKind, Run, State};
 use crate::runtime::attempt::{self, Spec};
 use crate::runtime::deploy::{Deploy, observe};
 use crate::runtime::fleet::{Fleet, Member};
-use crate::runtime::{OWN_PROGRAM, environment, lease};
+use crate::runtime::lease::Lease;
+use crate::runtime::{OWN_PROGRAM, environment};
 use crate::store::layout::Layout;
 
-/// How long a lease's file may be locked by somebody else, who holds that lock for one write as a rule.
-const LEASE: Duration = Duration::from_secs(10);
+/// How long asking for a lease may take: its file may be locked by somebody else for one write, its engines may be
+/// far away.
+const LEASE: Duration = Duration::from_secs(30);
 /// How long a look at what is live may take; it has its own patience, this only ends what would never end.
 const OBSERVE: Duration = Duration::from_secs(60);
 
@@ -85,15 +87,12 @@ pub(super) fn begin(engine: &Engine, effect: Effect) {
             });
         }
         Effect::AcquireLease { environment, deployment } => {
-            let path = engine.lease_path(&environment, deployment);
-            let asker = engine.asker();
+            let (lease, asker) = (engine.lease(&environment, deployment), engine.asker());
             tokio::spawn(async move {
-                let had = tokio::task::spawn_blocking(move || lease::acquire(&path, &asker, deployment));
-                let lease = match tokio::time::timeout(LEASE, had).await {
-                    Ok(Ok(Ok(lease))) => lease,
-                    Ok(Ok(Err(error))) => Err(format!("{error:#}")),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err(format!("its file could not be locked within {} seconds", LEASE.as_secs())),
+                let had = tokio::time::timeout(LEASE, lease.acquire(&asker, deployment)).await;
+                let lease = match had {
+                    Ok(had) => had.map_err(|denied| denied.to_string()),
+                    Err(_) => Err(format!("nobody answered within {} seconds", LEASE.as_secs())),
                 };
                 send(Outcome::Lease { deployment, lease }).await;
             });
@@ -203,7 +202,12 @@ fn deployment_spec(state: &State, layout: &Layout, key: &AttemptKey, number: Dep
             serving: release.serving.clone(),
             goes_back: matches!(deployment.kind, DeploymentKind::Rollback { .. }),
             version: release.version.clone(),
-            lease: lease::path(&deployment.settings, &directory),
+            lease: Lease::of(
+                &deployment.settings,
+                &project_name(state),
+                &deployment.environment,
+                (&directory, &layout.repository.join(&layout.root)),
+            ),
             directory,
             root: layout.root.clone(),
             home: layout.repository.join(&layout.root),

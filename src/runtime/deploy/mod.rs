@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Spec;
 use super::fleet::{Fleet, Member};
-use super::lease;
+use super::lease::{Denied, Lease};
 use super::workbench::{Done, Workbench};
 use crate::domain::ids::{DeploymentId, EnvironmentName, Epoch, ReplicaKey};
 use crate::domain::plan::{Cause, Output, Replicas, Work};
@@ -69,7 +69,7 @@ pub struct Deploy {
     /// The operator's working tree: where secrets' commands and the router's run.
     pub home: PathBuf,
     /// Where the lease lies.
-    pub lease: PathBuf,
+    pub lease: Lease,
     /// The lease's epoch.
     pub epoch: Epoch,
     /// All that is meant to live in the environment, and which release each is of.
@@ -106,7 +106,7 @@ impl Deploy {
 pub async fn run(bench: &mut Workbench, work: &Work) -> Result<Done> {
     let deploy = context(bench.spec())?;
     if work.mutates_environment()
-        && let Err(error) = lease::check(&deploy.lease, deploy.epoch)
+        && let Err(error) = deploy.lease.check(deploy.epoch).await
     {
         return Ok(Done::failed(lost_lease(&error), Output::default()));
     }
@@ -133,11 +133,11 @@ fn context(spec: &Spec) -> Result<Deploy> {
     spec.deploy.clone().map(|deploy| *deploy).context("the step does not know which deployment it belongs to")
 }
 
-fn lost_lease(error: &anyhow::Error) -> Cause {
+fn lost_lease(error: &Denied) -> Cause {
     Cause {
         summary: "the environment's lease is not held any more".to_owned(),
         expected: "this deployment's lease, with time left on it".to_owned(),
-        measured: format!("{error:#}"),
+        measured: error.to_string(),
         cure: "See who deploys to this environment; nothing was changed by this step. Then go on, or take it back."
             .to_owned(),
         ..Cause::default()

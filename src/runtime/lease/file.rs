@@ -1,8 +1,5 @@
-//! An environment's lease: one deployment at a time, whoever starts it. It lies beside what two clones of a project
-//! would share (nginx's include, where there is one), carries a heartbeat, and runs out: no lock is held by nobody.
-//!
-//! nginx cannot check a token. Before each mutation a step re-reads the lease ([`check`]); what is left is the moment
-//! between that look and the mutation, while the lease has at least half of its time left.
+//! A lease in a file: it lies beside what two clones of a project on this machine would share (nginx's include, where
+//! there is one).
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,16 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::log::now;
+use super::{Asker, Denied, TTL};
 use crate::domain::ids::{DeploymentId, Epoch};
-use crate::domain::project::{Environment, Router};
-use crate::domain::time::{Millis, Timestamp};
-
-/// Without a heartbeat for this long it may be taken over: three times the heartbeat, and an engine that is started
-/// again takes one up in less.
-pub const TTL: Millis = Millis::seconds(30);
-/// How often it is renewed.
-pub const HEARTBEAT: Millis = Millis::seconds(10);
+use crate::domain::time::Timestamp;
+use crate::runtime::log::now;
 
 /// The version of the file.
 const VERSION: u32 = 1;
@@ -47,24 +38,6 @@ pub struct Holder {
     pub heartbeat: Timestamp,
     /// It was given back.
     pub released: bool,
-}
-
-/// Who asks for one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asker {
-    /// Its engine's state directory.
-    pub engine: PathBuf,
-    /// The repository.
-    pub repository: PathBuf,
-}
-
-/// Where an environment's lease lies.
-#[must_use]
-pub fn path(settings: &Environment, directory: &Path) -> PathBuf {
-    match &settings.router {
-        Router::Nginx(nginx) => PathBuf::from(format!("{}.lease", nginx.include)),
-        Router::None => directory.join("lease"),
-    }
 }
 
 /// Takes the lease, or says in a sentence's part who has it.
@@ -119,20 +92,49 @@ fn clock(at: Timestamp) -> String {
 /// Renews the lease. A rollback takes over the lease, and so the epoch, of the deployment that it takes back.
 ///
 /// # Errors
-/// When it is somebody else's by now, or its file cannot be written: says why.
-pub fn renew(path: &Path, asker: &Asker, deployment: DeploymentId, epoch: Epoch) -> Result<()> {
+/// When its file cannot be written. Whether it is somebody else's by now is told inside.
+pub fn renew(
+    path: &Path,
+    asker: &Asker,
+    deployment: DeploymentId,
+    epoch: Epoch,
+) -> Result<Result<(), Denied>> {
     let mut file = open(path)?;
-    let Some(mut holder) = read(&mut file) else { anyhow::bail!("{} is gone", path.display()) };
-    anyhow::ensure!(
-        holder.engine == asker.engine && holder.epoch == epoch && !holder.released,
-        "{} took it for deployment {} of {}",
+    let Some(mut holder) = read(&mut file) else {
+        return Ok(Err(Denied::Held(format!("{} is gone", path.display()))));
+    };
+    if holder.engine != asker.engine || holder.epoch != epoch || holder.released {
+        return Ok(Err(Denied::Held(format!(
+            "{} took it for deployment {} of {}",
+            holder.user,
+            holder.deployment,
+            holder.repository.display()
+        ))));
+    }
+    holder.deployment = deployment;
+    holder.heartbeat = now();
+    write(&mut file, &holder, path)?;
+    Ok(Ok(()))
+}
+
+/// Ends a lease on an operator's word, if it is still the one that was seen. Says who had it; `None` when nobody did.
+///
+/// # Errors
+/// When its file cannot be read or written.
+pub fn break_off(path: &Path, seen: Epoch) -> Result<Result<Option<String>, String>> {
+    let mut file = open(path)?;
+    let Some(holder) = read(&mut file).filter(|holder| !holder.released) else { return Ok(Ok(None)) };
+    let who = format!(
+        "{} held it for deployment {} of {}",
         holder.user,
         holder.deployment,
         holder.repository.display()
     );
-    holder.deployment = deployment;
-    holder.heartbeat = now();
-    write(&mut file, &holder, path)
+    if holder.epoch != seen {
+        return Ok(Err(format!("it is another lease by now: {who}")));
+    }
+    write(&mut file, &Holder { released: true, ..holder }, path)?;
+    Ok(Ok(Some(who)))
 }
 
 /// Gives the lease back. Harmless when it is not ours (any more).
@@ -239,9 +241,9 @@ mod tests {
         release(&path, &one, DeploymentId(1)).unwrap();
         assert!(check(&path, Epoch(1)).is_err());
         assert_eq!(acquire(&path, &other, DeploymentId(7)).unwrap(), Ok(Epoch(2)));
-        assert!(renew(&path, &one, DeploymentId(1), Epoch(1)).is_err());
+        assert!(renew(&path, &one, DeploymentId(1), Epoch(1)).unwrap().is_err());
         // A rollback goes on with the lease of what it takes back.
-        renew(&path, &other, DeploymentId(8), Epoch(2)).unwrap();
+        renew(&path, &other, DeploymentId(8), Epoch(2)).unwrap().unwrap();
         assert_eq!(holder(&path).unwrap().deployment, DeploymentId(8));
     }
 
