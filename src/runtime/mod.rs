@@ -9,6 +9,7 @@
 //! | [`workbench`], [`command`] | what a step's code works with |
 //! | [`exec`] | command lines of the pipeline |
 //! | [`deploy`] | the steps of a deployment |
+//! | [`docker`] | steps on Docker's engines |
 //! | [`lease`] | one deployment an environment at a time |
 //! | [`postgres`] | a throw-away PostgreSQL server beside a step |
 //! | [`replica`] | long-lived processes of a deployment, each looked after by a keeper |
@@ -21,6 +22,7 @@ pub mod attempt;
 pub mod attend;
 pub mod command;
 pub mod deploy;
+pub mod docker;
 pub mod environment;
 pub mod exec;
 pub mod lease;

@@ -5,6 +5,8 @@ use anyhow::Result;
 
 use super::{Deploy, failed, passed, place};
 use crate::domain::plan::{Cause, Target};
+use crate::domain::project::RuntimeKind;
+use crate::runtime::docker;
 use crate::runtime::python::candidate;
 use crate::runtime::workbench::{Done, Workbench};
 
@@ -12,17 +14,10 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
     if let Some(cause) = missing_roles(deploy, target) {
         return Ok(failed(cause));
     }
-    bench.say(&format!("Measuring {}.", target.artifact.location));
-    // Going back is for bad minutes: files that were not touched since the build are not read again.
-    let stamps = deploy.serving.stamps.clone().filter(|_| deploy.goes_back);
-    let measured = candidate::verify_touched(target.artifact.location.clone().into(), stamps).await;
-    match measured {
-        Ok(id) if id == target.artifact.id => {}
-        Ok(id) => return Ok(failed(another(target, &format!("{id} lies there")))),
-        Err(altered) => return Ok(failed(another(target, &altered.to_string()))),
-    }
-    let mut facts =
-        vec![target.artifact.id.short().to_owned(), format!("{} files verified", target.artifact.files)];
+    let mut facts = match there(bench, deploy, target).await {
+        Ok(facts) => facts,
+        Err(cause) => return Ok(failed(cause)),
+    };
     let secrets = match place::secrets(bench, deploy).await {
         Ok(secrets) => secrets,
         Err(cause) => return Ok(failed(cause)),
@@ -31,6 +26,9 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         0 => {}
         1 => facts.push("1 secret answers".to_owned()),
         count => facts.push(format!("{count} secrets answer")),
+    }
+    if target.artifact.runtime == RuntimeKind::Docker {
+        return Ok(passed(facts));
     }
     let env = place::env(bench, deploy, target);
     if let Some(django) = place::django(deploy, target, env).filter(|_| !deploy.goes_back) {
@@ -56,6 +54,27 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         facts.push("settings load".to_owned());
     }
     Ok(passed(facts))
+}
+
+/// The artifact is where it is to run, and is what was tested; facts that say so.
+async fn there(
+    bench: &mut Workbench,
+    deploy: &Deploy,
+    target: &Target,
+) -> std::result::Result<Vec<String>, Cause> {
+    if target.artifact.runtime == RuntimeKind::Docker {
+        return docker::fetch::run(bench, deploy, target).await.map_err(|cause| *cause);
+    }
+    bench.say(&format!("Measuring {}.", target.artifact.location));
+    // Going back is for bad minutes: files that were not touched since the build are not read again.
+    let stamps = deploy.serving.stamps.clone().filter(|_| deploy.goes_back);
+    let measured = candidate::verify_touched(target.artifact.location.clone().into(), stamps).await;
+    match measured {
+        Ok(id) if id == target.artifact.id => {}
+        Ok(id) => return Err(another(target, &format!("{id} lies there"))),
+        Err(altered) => return Err(another(target, &altered.to_string())),
+    }
+    Ok(vec![target.artifact.id.short().to_owned(), format!("{} files verified", target.artifact.files)])
 }
 
 /// The environment wants replicas of a role that the release does not have.
