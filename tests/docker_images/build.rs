@@ -47,13 +47,14 @@ async fn both_builders_take_the_same_files_and_say_their_steps() {
             assert!(lines.iter().any(|line| line == wanted), "{wanted} by {by:?}:\n{all}");
         }
         assert!(!all.contains("gone.pyc") && !all.contains("secret"), "{all}");
-        // What a line of `# …` keeps out, and a Dockerfile that is left out of the files is still the one that is built.
-        assert!(!lines.iter().any(|line| line == "/app/Dockerfile"), "{all}");
+        // The classic builder takes a Dockerfile that is left out away again; to BuildKit it is one of the files.
+        let copied = lines.iter().any(|line| line == "/app/Dockerfile");
+        assert_eq!(copied, by == Builder::Kit, "{all}");
         let step = if by == Builder::Kit { "[3/4] RUN find" } else { "Step 4/6 : RUN find" };
         assert!(all.contains(step), "{all}");
         let found = image::find(&engine, &id).await.unwrap().unwrap();
         assert_eq!(found.labels["towpath-test"], name.name);
-        assert!(found.tags.is_empty() && found.layers >= 3 && found.bytes > 1_000_000, "{found:?}");
+        assert!(found.tags.is_empty() && found.layers >= 2 && found.bytes > 1_000_000, "{found:?}");
     }
 }
 
