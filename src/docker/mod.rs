@@ -28,6 +28,7 @@ pub mod exec;
 pub mod files;
 pub mod image;
 pub mod labels;
+pub mod lease;
 pub mod logs;
 pub mod mark;
 pub mod network;

@@ -346,12 +346,13 @@ impl Engine {
             return Ok(Vec::new());
         }
         let rows = self.journal.append(at, actor, &events).map_err(NotDone::Store)?;
+        let leases = self.ending_leases(&events);
         for envelope in &rows {
             self.state.apply(envelope);
             self.tell(&FromEngine::Happened { envelope: envelope.clone() });
         }
         self.reconcile();
-        self.give_back_leases(&events);
+        self.give_back(leases);
         let is_over =
             |event: &Event| matches!(event, Event::RunFinished { .. } | Event::DeploymentFinished { .. });
         if events.iter().any(is_over) {

@@ -1,6 +1,6 @@
 //! What the loop knows of deployments beyond their state: leases, what secrets are taken from, what is meant to live.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,12 +8,15 @@ use super::core::Engine;
 use super::log;
 use crate::docker::watch::Whose;
 use crate::domain::event::Event;
-use crate::domain::ids::{DeploymentId, EnvironmentName, ReleaseNumber, ReplicaKey};
+use crate::domain::ids::{DeploymentId, EnvironmentName, Epoch, ReleaseNumber, ReplicaKey};
 use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::{Environment, Host};
 use crate::domain::state::State;
 use crate::runtime::environment;
-use crate::runtime::lease::{self, Asker};
+use crate::runtime::lease::{self, Asker, Lease};
+
+/// How often it is tried to give a lease back; after that it runs out.
+const GIVEN_BACK: u32 = 3;
 
 /// A replica that is meant to live, as the tasks that watch over environments see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,14 +143,16 @@ impl Engine {
     }
 
     /// Where the lease of a deployment's environment lies.
-    pub(super) fn lease_path(&self, environment: &EnvironmentName, deployment: DeploymentId) -> PathBuf {
-        self.home().join(lease::path(&self.settings_of(deployment), &self.layout.environment(environment)))
+    pub(super) fn lease(&self, environment: &EnvironmentName, deployment: DeploymentId) -> Lease {
+        let project = self.state.project.as_ref().map_or("", |project| project.name.as_str());
+        let directory = self.layout.environment(environment);
+        Lease::of(&self.settings_of(deployment), project, environment, (&directory, &self.home()))
     }
 
     /// Where the lease of an environment lies, by its newest deployment.
-    pub(super) fn newest_lease_path(&self, environment: &EnvironmentName) -> PathBuf {
+    pub(super) fn newest_lease(&self, environment: &EnvironmentName) -> Lease {
         let newest = self.state.deployments.iter().rev().find(|(_, one)| &one.environment == environment);
-        self.lease_path(environment, newest.map_or(DeploymentId(0), |(number, _)| *number))
+        self.lease(environment, newest.map_or(DeploymentId(0), |(number, _)| *number))
     }
 
     /// Who asks for a lease.
@@ -155,16 +160,55 @@ impl Engine {
         Asker { engine: self.layout.state.clone(), repository: self.layout.repository.clone() }
     }
 
+    /// The leases of deployments that these events are the end of. To be asked before they are applied.
+    pub(super) fn ending_leases(&self, events: &[Event]) -> Vec<(Lease, DeploymentId, Epoch)> {
+        let ended = events.iter().filter_map(|event| match event {
+            Event::DeploymentFinished { deployment, .. } => Some(deployment),
+            _ => None,
+        });
+        ended
+            .filter_map(|deployment| {
+                let ended = self.state.deployments.get(deployment)?;
+                Some((self.lease(&ended.environment, *deployment), *deployment, ended.lease?))
+            })
+            .collect()
+    }
+
     /// A deployment that is over gives its lease back.
-    pub(super) fn give_back_leases(&self, events: &[Event]) {
-        for event in events {
-            let Event::DeploymentFinished { deployment, .. } = event else { continue };
-            let Some(ended) = self.state.deployments.get(deployment) else { continue };
-            let path = self.lease_path(&ended.environment, *deployment);
-            let (asker, deployment) = (self.asker(), *deployment);
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = lease::release(&path, &asker, deployment) {
-                    log(&format!("the lease of {deployment} could not be given back: {error:#}"));
+    pub(super) fn give_back(&self, leases: Vec<(Lease, DeploymentId, Epoch)>) {
+        for (lease, deployment, epoch) in leases {
+            let asker = self.asker();
+            tokio::spawn(async move {
+                for tried in 1..=GIVEN_BACK {
+                    match lease.release(&asker, deployment, epoch).await {
+                        Ok(()) => return,
+                        Err(denied) => log(&format!(
+                            "the lease of {deployment} could not be given back (try {tried}): {denied}"
+                        )),
+                    }
+                    tokio::time::sleep(lease::HEARTBEAT.into()).await;
+                }
+            });
+        }
+    }
+
+    /// An engine that died between a deployment's end and the lease's leaves the lease behind: it is given back.
+    pub(super) fn give_back_left_behind(&self) {
+        let environments: BTreeSet<&EnvironmentName> =
+            self.state.deployments.values().map(|deployment| &deployment.environment).collect();
+        for environment in environments {
+            let open =
+                self.state.deployments.values().any(|one| &one.environment == environment && one.is_open());
+            let newest = self.state.deployments.iter().rev().find(|(_, one)| &one.environment == environment);
+            let Some((deployment, _)) = newest.filter(|_| !open) else { continue };
+            let (lease, asker, deployment) =
+                (self.lease(environment, *deployment), self.asker(), *deployment);
+            tokio::spawn(async move {
+                if let Ok(Some((epoch, holder))) = lease.holder(&asker).await
+                    && holder.ours
+                    && let Err(denied) = lease.release(&asker, deployment, epoch).await
+                {
+                    log(&format!("a lease that was left behind could not be given back: {denied}"));
                 }
             });
         }

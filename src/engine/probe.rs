@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::containers::{self, Engines, Held};
-use super::deployments::{Meant, MeantToLive, Wanted};
+use super::deployments::{Meant, MeantToLive};
 use super::{log, now};
 use crate::domain::health::{HttpSample, LeaseHolder, ReplicaSample, Sample};
 use crate::domain::ids::{DeploymentId, EnvironmentName};
@@ -16,7 +16,7 @@ use crate::domain::project::{Environment, HealthCheck};
 use crate::probe::http::{Ask, Prober};
 use crate::router::nginx::labelled;
 use crate::runtime::deploy::observe;
-use crate::runtime::lease::{self, Asker};
+use crate::runtime::lease::{Asker, Lease};
 use crate::runtime::process::{Process, below};
 use crate::runtime::replica;
 use crate::store::layout::replica_directory;
@@ -36,7 +36,7 @@ pub(super) struct Probe {
     pub(super) engines: Engines,
     pub(super) home: PathBuf,
     pub(super) asker: Asker,
-    pub(super) lease: PathBuf,
+    pub(super) lease: Lease,
     pub(super) measured: mpsc::Sender<Sample>,
 }
 
@@ -73,7 +73,7 @@ impl Probe {
                 let _ =
                     self.measured.send(Sample::Hosts { environment: environment(), at: now(), hosts }).await;
             }
-            let holder = self.holder(&wanted);
+            let holder = self.holder().await;
             let _ = self.measured.send(Sample::Lease { environment: environment(), at: now(), holder }).await;
             let _ = self
                 .measured
@@ -88,15 +88,8 @@ impl Probe {
     }
 
     /// Who may change the environment.
-    fn holder(&self, _wanted: &Wanted) -> Option<LeaseHolder> {
-        let holder = lease::holder(&self.lease)?;
-        Some(LeaseHolder {
-            ours: holder.engine == self.asker.engine,
-            what: format!("deployment {} of {}", holder.deployment, holder.repository.display()),
-            who: holder.user,
-            since: holder.since,
-            heartbeat: holder.heartbeat,
-        })
+    async fn holder(&self) -> Option<LeaseHolder> {
+        self.lease.holder(&self.asker).await.ok().flatten().map(|(_, holder)| holder)
     }
 
     fn look(&self, meant: Meant, all: &[Process]) -> ReplicaSample {

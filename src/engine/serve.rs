@@ -66,6 +66,7 @@ pub async fn serve(layout: Layout, idle: Option<Duration>) -> anyhow::Result<()>
     let mut engine = Engine::new(Arc::clone(&layout), journal, state, inputs, measured, fresh);
     engine.outcome(Input::Outcome(Outcome::EngineStarted { version: VERSION.to_owned() }));
     engine.read_project();
+    engine.give_back_left_behind();
     engine.reconcile();
     log(&format!("engine {VERSION} serves {}", layout.repository.display()));
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
@@ -18,6 +18,7 @@ use crate::domain::watch::Watch;
 use crate::git::{GitError, Mirror};
 use crate::runtime::container_log::Follow;
 use crate::runtime::deploy::read_progress;
+use crate::runtime::lease::Denied;
 use crate::runtime::{OWN_PROGRAM, environment, lease, replica};
 
 /// What a look at the followed branch found.
@@ -42,6 +43,8 @@ fn not_seen(branch: &str, why: String) -> Input {
 
 /// How often the numbers of a bake are passed on.
 const BAKE: Duration = Duration::from_millis(500);
+/// How soon a lease is renewed again when it could not be.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How often it is looked whether a replica has a keeper.
 const KEEP: Duration = Duration::from_secs(1);
 /// The longest pause after a keeper that could not be started.
@@ -127,20 +130,30 @@ pub(super) fn begin(engine: &Engine, watch: &Watch) -> AbortHandle {
             })
         }
         Watch::HoldLease { environment, deployment, epoch } => {
-            let path = engine.lease_path(&environment, deployment);
-            let asker = engine.asker();
+            let (held, asker) = (engine.lease(&environment, deployment), engine.asker());
             tokio::spawn(async move {
+                let mut renewed = Instant::now();
                 loop {
-                    let (path, asker) = (path.clone(), asker.clone());
-                    let renewed =
-                        tokio::task::spawn_blocking(move || lease::renew(&path, &asker, deployment, epoch))
-                            .await;
-                    if let Ok(Err(error)) = renewed {
-                        let lease = Err(format!("{error:#}"));
-                        let _ = inputs.send(Input::Outcome(Outcome::Lease { deployment, lease })).await;
+                    let trouble = match held.renew(&asker, deployment, epoch).await {
+                        Ok(()) => {
+                            renewed = Instant::now();
+                            None
+                        }
+                        Err(Denied::Held(who)) => Some(who),
+                        // An engine that does not answer may answer again; until the lease has run out it is ours.
+                        Err(Denied::Unasked(why)) => {
+                            log(&format!("the lease of {deployment} could not be renewed: {why}"));
+                            (renewed.elapsed() > Duration::from(lease::TTL)).then_some(why)
+                        }
+                    };
+                    if let Some(why) = trouble {
+                        let lease = Outcome::Lease { deployment, lease: Err(why) };
+                        let _ = inputs.send(Input::Outcome(lease)).await;
                         return;
                     }
-                    tokio::time::sleep(lease::HEARTBEAT.into()).await;
+                    let late = renewed.elapsed() > Duration::from(lease::HEARTBEAT);
+                    let pause = if late { AGAIN } else { lease::HEARTBEAT.into() };
+                    tokio::time::sleep(pause).await;
                 }
             })
         }
@@ -178,7 +191,7 @@ pub(super) fn begin(engine: &Engine, watch: &Watch) -> AbortHandle {
                 engines: engine.engines.clone(),
                 home: engine.home(),
                 asker: engine.asker(),
-                lease: engine.newest_lease_path(&environment),
+                lease: engine.newest_lease(&environment),
                 measured: engine.measured.clone(),
             };
             tokio::spawn(probe.run())

@@ -50,6 +50,10 @@ pub struct Spec {
     pub inputs: BTreeMap<StepId, Output>,
     /// Our mirror of the repository.
     pub mirror: PathBuf,
+    /// The project's directory in the operator's working tree: below it lie the files of secrets, and their commands
+    /// run there. Empty in what an older version wrote.
+    #[serde(default)]
+    pub home: PathBuf,
     /// Where artifacts lie.
     pub artifacts: PathBuf,
     /// Where caches lie.

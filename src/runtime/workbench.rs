@@ -119,6 +119,22 @@ impl Workbench {
         crate::text::width::plain(&Redactor::new(hidden).redact(&lines.join(" ")))
     }
 
+    /// Writes a line of what a step's work puts out, where it is no command of ours that does.
+    pub fn output(&mut self, line: &str) {
+        let mut sanitiser = Sanitiser::new();
+        let lines = sanitiser.push(line.as_bytes());
+        for line in lines.into_iter().chain(sanitiser.finish()) {
+            self.log.line(Source::Output, &line);
+        }
+        self.log.flush();
+    }
+
+    /// Turns true when the step is being stopped: for work that waits.
+    #[must_use]
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopped.clone()
+    }
+
     /// Whether the step is being stopped: long work of its own should end soon.
     #[must_use]
     pub fn cancelled(&self) -> bool {
@@ -128,11 +144,6 @@ impl Workbench {
     /// The step's log, for what speaks through something else than a command's pipes.
     pub(super) fn log(&mut self) -> &mut Log {
         &mut self.log
-    }
-
-    /// Becomes true when the step is being stopped.
-    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopped.clone()
     }
 
     /// Runs a command to its end, its output going into the log. Descendants that outlive it are ended with the

@@ -19,7 +19,7 @@ use super::place::Places;
 use super::process::{Identity, Process, below};
 use super::services::{self, Running};
 use super::workbench::{CannotCheck, Done, Workbench};
-use super::{deploy, exec, log, python, reap};
+use super::{deploy, docker, exec, log, python, reap};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::plan::{Cause, Output, Verdict, Work};
 use crate::domain::time::Millis;
@@ -250,6 +250,7 @@ async fn dispatch(bench: &mut Workbench, work: &Work) -> Result<Done> {
     match work {
         Work::Exec(step) => exec::run(bench, step).await,
         Work::Install(setting) => python::install::run(bench, setting).await,
+        Work::Build(build) if build.artifact.image.is_some() => docker::build::run(bench, build).await,
         Work::Build(build) => python::candidate::run(bench, build).await,
         Work::Inspect(setting) => python::inspect::run(bench, setting).await,
         Work::MigrateEmpty(step) => python::migrate_empty::run(bench, step).await,

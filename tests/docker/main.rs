@@ -14,9 +14,9 @@ mod engines;
 #[path = "../support/nginx.rs"]
 mod program;
 mod project;
+mod see;
 #[path = "../deploy/site.rs"]
 mod site;
-mod see;
 mod support;
 mod three;
 #[path = "../deploy/world.rs"]

@@ -38,7 +38,8 @@ pub(crate) fn write(directory: &Path) {
     let text = std::fs::read_to_string(&web).unwrap().replace("127.0.0.1:$PORT", "0.0.0.0:$PORT");
     std::fs::write(web, text).unwrap();
     let settings = directory.join("site1/settings.py");
-    let text = std::fs::read_to_string(&settings).unwrap().replace("[\"localhost\", \"127.0.0.1\"]", "[\"*\"]");
+    let text =
+        std::fs::read_to_string(&settings).unwrap().replace("[\"localhost\", \"127.0.0.1\"]", "[\"*\"]");
     std::fs::write(settings, text).unwrap();
     std::fs::write(directory.join("Dockerfile"), DOCKERFILE).unwrap();
     std::fs::write(directory.join(".dockerignore"), ".git\ntowpath.toml\n").unwrap();

@@ -56,7 +56,8 @@ impl<'a> Three<'a> {
 
     /// Staging: one replica on the machine's own engine, no proxy.
     pub(crate) fn staging(&self) {
-        let lines = "replicas = { web = 1, beat = 0 }\nstrategy = \"rolling\"\nbake = \"0s\"\nhealth = \"/health\"";
+        let lines =
+            "replicas = { web = 1, beat = 0 }\nstrategy = \"rolling\"\nbake = \"0s\"\nhealth = \"/health\"";
         self.shop.environment("staging", lines, &[]);
     }
 
@@ -95,7 +96,8 @@ impl Drop for Three<'_> {
 pub(crate) async fn remove_all(client: &bollard::Docker, label: &str) {
     use bollard::query_parameters as query;
     let filters = std::collections::HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
-    let options = query::ListContainersOptions { all: true, filters: Some(filters.clone()), ..Default::default() };
+    let options =
+        query::ListContainersOptions { all: true, filters: Some(filters.clone()), ..Default::default() };
     for container in client.list_containers(Some(options)).await.unwrap_or_default() {
         let options = query::RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let _ = client.remove_container(&container.id.unwrap_or_default(), Some(options)).await;
@@ -124,7 +126,10 @@ pub(crate) fn containers(url: &str) -> Vec<(String, String)> {
     });
     let named = listed.into_iter().map(|one| {
         let name = one.names.unwrap_or_default().concat();
-        (name.trim_start_matches('/').to_owned(), one.state.map(|state| state.to_string()).unwrap_or_default())
+        (
+            name.trim_start_matches('/').to_owned(),
+            one.state.map(|state| state.to_string()).unwrap_or_default(),
+        )
     });
     named.collect()
 }
@@ -172,16 +177,22 @@ fn one_artifact_goes_to_three_engines_by_every_strategy_and_nobody_notices() {
     let said = shop.towpath(&["promote", "production", "--release", "1", "--plain"]);
     words("production, three engines, the first time", said).ends(0).says("3 hosts");
     let commit = {
-        let output = std::process::Command::new("git").arg("-C").arg(shop.repository()).args(["rev-parse", "HEAD"]).output();
+        let output = std::process::Command::new("git")
+            .arg("-C")
+            .arg(shop.repository())
+            .args(["rev-parse", "HEAD"])
+            .output();
         String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
     };
     let ids = three.ids(&format!("{}:{commit}", project::image()));
     assert_eq!(ids.len(), 1, "{ids:?}");
 
     let mut figures = BTreeMap::new();
-    for (strategy, word) in
-        [("\"rolling\"", "second"), ("\"blue-green\"", "third"), ("{ canary = [10, 50], bake = \"2s\" }", "fourth")]
-    {
+    for (strategy, word) in [
+        ("\"rolling\"", "second"),
+        ("\"blue-green\"", "third"),
+        ("{ canary = [10, 50], bake = \"2s\" }", "fourth"),
+    ] {
         three.production(strategy, word);
         let (said, counted, took) = visited(three.site.port, wanted_requests(), || {
             shop.towpath(&["redeploy", "production", "--plain"])

@@ -69,6 +69,7 @@ impl Stage {
             },
             inputs: BTreeMap::new(),
             mirror: base.join("repository/.git"),
+            home: base.join("repository"),
             artifacts: base.join("artifacts"),
             cache: base.join("cache"),
             redact: Vec::new(),

@@ -95,7 +95,8 @@ impl<W: Write> Archive<'_, W> {
         Ok(())
     }
 
-    /// Neither can be left out: the engine reads them, whatever is copied from them.
+    /// Neither can be left out: the engine reads them. The classic builder then takes away again what is left out;
+    /// BuildKit, to which one stream is all it has, leaves both where a `COPY .` finds them.
     fn is_always_sent(&self, path: &str) -> bool {
         path == self.dockerfile || path == ".dockerignore"
     }

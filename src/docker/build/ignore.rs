@@ -59,16 +59,8 @@ impl Ignore {
     /// Whether a file of the context is left out: its path from the context's root, with `/`.
     #[must_use]
     pub fn leaves_out(&self, path: &str) -> bool {
-        let parts: Vec<(usize, char)> = path.char_indices().collect();
-        let mut paths: Vec<Vec<char>> = Vec::new();
-        for (at, (_, character)) in parts.iter().enumerate() {
-            if *character == '/' {
-                paths.push(path.chars().take(at).collect());
-            }
-        }
-        paths.push(path.chars().collect());
-        let last =
-            self.0.iter().rev().find(|pattern| paths.iter().any(|path| matches(&pattern.tokens, path)));
+        let path: Vec<char> = path.chars().collect();
+        let last = self.0.iter().rev().find(|pattern| matches(&pattern.tokens, &path));
         last.is_some_and(|pattern| !pattern.takes_back)
     }
 }
@@ -141,7 +133,7 @@ fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<To
     }
 }
 
-/// Whether the whole path matches. The set of places in the pattern that are reached is carried along the path: no
+/// Whether the path or a directory above it matches, whole. The set of places in the pattern that are reached is carried along the path: no
 /// pattern takes longer than its length times the path's.
 fn matches(tokens: &[Token], path: &[char]) -> bool {
     // `reached[n]`: the first n tokens match what was read; `inside[n]`: token n is a `**` in the middle of a name.
@@ -152,6 +144,9 @@ fn matches(tokens: &[Token], path: &[char]) -> bool {
     }
     skip(tokens, &mut reached);
     for character in path {
+        if *character == '/' && reached.last() == Some(&true) {
+            return true;
+        }
         let mut next = vec![false; tokens.len() + 1];
         let mut still = vec![false; tokens.len()];
         for (at, token) in tokens.iter().enumerate() {
@@ -255,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_hostile_pattern_ends_soon() {
-        let pattern = "**a".repeat(200);
+        let pattern = format!("{}b", "**a*".repeat(200));
         assert!(!Ignore::parse(&pattern).leaves_out(&"a/".repeat(2000)));
     }
 }

@@ -100,6 +100,14 @@ pub fn failure(engine: &Engine, error: &Error, instruction: &str, last_lines: Ve
     {
         "Something that the Dockerfile names is not there: see its FROM and COPY lines, and .dockerignore."
             .to_owned()
+    } else if ["failed to create endpoint", "OCI runtime", "containerd"]
+        .iter()
+        .any(|word| words.contains(word))
+    {
+        format!(
+            "{} itself could not run the instruction: see the log of its engine, then retry the step.",
+            engine.name()
+        )
     } else if code.is_some() {
         "See the instruction's own output above; it runs the same way with `docker build` on the same commit."
             .to_owned()

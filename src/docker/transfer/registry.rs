@@ -304,9 +304,7 @@ mod tests {
         let mut layers = Layers::default();
         let mut seen = Vec::new();
         let mut tell = |went, all| seen.push((went, all));
-        let detail = |current, total| {
-            Some(ProgressDetail { current: Some(current), total: Some(total), ..Default::default() })
-        };
+        let detail = |current, total| Some(ProgressDetail { current: Some(current), total: Some(total) });
         layers.take(Some("a".into()), detail(1, 10), &mut tell);
         layers.take(Some("b".into()), detail(5, 20), &mut tell);
         layers.take(Some("a".into()), detail(10, 10), &mut tell);

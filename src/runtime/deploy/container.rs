@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Deploy, place};
-use crate::docker::replica::{Wanted, start};
 use crate::docker::labels::Kind;
+use crate::docker::replica::{Wanted, start};
 use crate::docker::run::{Command, Joins, OneOff};
 use crate::docker::{self, Engine, labels, network};
 use crate::domain::ids::ReplicaKey;

@@ -4,8 +4,9 @@
 use anyhow::Result;
 
 use super::{Deploy, failed, passed, place};
-use crate::domain::plan::{Cause, Output, Target, Verdict};
+use crate::domain::plan::{Cause, Output, Target};
 use crate::domain::project::RuntimeKind;
+use crate::runtime::docker;
 use crate::runtime::python::{candidate, halt};
 use crate::runtime::workbench::{Done, Workbench};
 
@@ -13,20 +14,10 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
     if let Some(cause) = missing_roles(deploy, target) {
         return Ok(failed(cause));
     }
-    if target.artifact.runtime == RuntimeKind::Docker {
-        return image(bench, deploy, target).await;
-    }
-    bench.say(&format!("Measuring {}.", target.artifact.location));
-    // Going back is for bad minutes: files that were not touched since the build are not read again.
-    let stamps = deploy.serving.stamps.clone().filter(|_| deploy.goes_back);
-    let measured = candidate::verify_touched(target.artifact.location.clone().into(), stamps).await;
-    match measured {
-        Ok(id) if id == target.artifact.id => {}
-        Ok(id) => return Ok(failed(another(target, &format!("{id} lies there")))),
-        Err(altered) => return Ok(failed(another(target, &altered.to_string()))),
-    }
-    let mut facts =
-        vec![target.artifact.id.short().to_owned(), format!("{} files verified", target.artifact.files)];
+    let mut facts = match there(bench, deploy, target).await {
+        Ok(facts) => facts,
+        Err(cause) => return Ok(failed(cause)),
+    };
     let secrets = match place::secrets(bench, deploy).await {
         Ok(secrets) => secrets,
         Err(cause) => return Ok(failed(cause)),
@@ -74,13 +65,25 @@ async fn starts(
     Ok(passed(facts))
 }
 
-/// The same of an image: the very one that was tested is on every host, and starts there.
-async fn image(bench: &mut Workbench, deploy: &Deploy, target: &Target) -> Result<Done> {
-    let done = crate::runtime::docker::fetch::run(bench, deploy, target).await?;
-    match done.verdict {
-        Verdict::Passed => starts(bench, deploy, target, done.output.facts).await,
-        _ => Ok(done),
+/// The artifact is where it is to run, and is what was tested; facts that say so.
+async fn there(
+    bench: &mut Workbench,
+    deploy: &Deploy,
+    target: &Target,
+) -> std::result::Result<Vec<String>, Cause> {
+    if target.artifact.runtime == RuntimeKind::Docker {
+        return docker::fetch::run(bench, deploy, target).await.map_err(|cause| *cause);
     }
+    bench.say(&format!("Measuring {}.", target.artifact.location));
+    // Going back is for bad minutes: files that were not touched since the build are not read again.
+    let stamps = deploy.serving.stamps.clone().filter(|_| deploy.goes_back);
+    let measured = candidate::verify_touched(target.artifact.location.clone().into(), stamps).await;
+    match measured {
+        Ok(id) if id == target.artifact.id => {}
+        Ok(id) => return Err(another(target, &format!("{id} lies there"))),
+        Err(altered) => return Err(another(target, &altered.to_string())),
+    }
+    Ok(vec![target.artifact.id.short().to_owned(), format!("{} files verified", target.artifact.files)])
 }
 
 /// The environment wants replicas of a role that the release does not have.

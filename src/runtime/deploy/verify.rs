@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::healthy;
-use crate::docker;
-use crate::runtime::fleet::Fleet;
 use super::{Deploy, count, failed, passed, place, telling};
+use crate::docker;
 use crate::domain::health::ReplicaState;
 use crate::domain::plan::{Cause, Output, Target};
 use crate::probe::http::Prober;
-use crate::runtime::python::halt;
 use crate::router::nginx::labelled;
+use crate::runtime::fleet::Fleet;
+use crate::runtime::python::halt;
 use crate::runtime::workbench::{Done, Workbench};
 
 /// How often an answer that is not well is asked for again before it counts.

@@ -2,6 +2,8 @@
 //!
 //! | file | is |
 //! |---|---|
+//! | [`build`] | the candidate, as an image |
+//! | [`fetch`] | the image at every host, and the one that was tested |
 //! | [`ground`] | an engine that a step works on, under a mark of the attempt's |
 //! | [`stand`] | where a step's command stands: image, directory, environment, network |
 //! | [`exec`], [`inspect`], [`migrate_empty`] | the pipeline's steps |
@@ -12,7 +14,9 @@
 //! | [`left`] | the removal of what an attempt has on engines |
 
 pub mod ask;
+pub mod build;
 pub mod exec;
+pub mod fetch;
 pub mod ground;
 pub mod inspect;
 pub mod layer;

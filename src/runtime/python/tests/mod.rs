@@ -140,6 +140,7 @@ impl World {
             commit: commit_facts(),
             inputs: inputs.iter().map(|(step, output)| (StepId::from(*step), (*output).clone())).collect(),
             mirror: self.repository().join(".git"),
+            home: self.repository(),
             artifacts: self.dir.path().join("artifacts"),
             cache: self.cache(),
             redact: Vec::new(),
