@@ -74,7 +74,7 @@ fn a_compose_file_becomes_a_configuration() {
         "{:?}",
         reading.left
     );
-    assert!(left(28, "odd: image"), "{:?}", reading.left);
+    assert!(left(30, "odd: image"), "{:?}", reading.left);
 }
 
 #[test]
