@@ -43,10 +43,10 @@ pub(super) fn role(found: &mut Found, service: &str, line: u32, node: &Node, rou
                 }
             }
             "depends_on" => {
-                found.leave(line, format!("{about}: depends_on is not kept: roles start on their own"))
+                found.leave(line, format!("{about}: depends_on is not kept: roles start on their own"));
             }
             "restart" => {
-                found.leave(line, format!("{about}: restart is not kept: what is deployed is kept alive"))
+                found.leave(line, format!("{about}: restart is not kept: what is deployed is kept alive"));
             }
             "env_file" => found.leave(line, format!("{about}: env_file is not read: it may hold secrets")),
             _ => found.leave(line, format!("{about}: {} has no counterpart", shown(key))),
@@ -97,10 +97,10 @@ fn build(found: &mut Found, node: &Node) {
         match key.as_str() {
             "context" => {}
             "dockerfile" if text.as_deref().is_some_and(crate::config::artifact::valid_inside) => {
-                found.dockerfile = text
+                found.dockerfile = text;
             }
             "target" if text.as_deref().is_some_and(crate::config::artifact::valid_target) => {
-                found.target = text
+                found.target = text;
             }
             "args" => {
                 for (name, line, value) in environment(node) {
