@@ -82,7 +82,11 @@ pub(super) enum Verb {
     },
     /// Read towpath.toml, and say what is detected, which steps would run and why; starts nothing
     #[command(after_help = EXIT_CODES)]
-    Check,
+    Check {
+        /// Read a Compose file instead, and write what it can become as towpath.toml; default: the project's own
+        #[arg(long, value_name = "FILE", num_args = 0..=1)]
+        compose: Option<Option<PathBuf>>,
+    },
     /// Stop a run after the steps that are running
     #[command(after_help = EXIT_CODES)]
     Cancel {

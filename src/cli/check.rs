@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use super::Invocation;
+use super::check_compose;
 use super::check_environments;
 use super::failure::{Failure, Sort};
 use super::output::Output;
@@ -33,6 +34,12 @@ pub(super) fn check(invocation: &mut Invocation) -> Result<u8, Failure> {
     }
     let lines = text(&output.style, &resolved);
     output.lines(lines)?;
+    // Only a hint, and none to who has moved already.
+    if resolved.project.artifact.image.is_none()
+        && let Some(line) = check_compose::hint(&location)
+    {
+        output.line(&line)?;
+    }
     if uncommitted {
         let mark = output.style.glyph(Mark::Warn);
         output.line(&format!(
@@ -68,7 +75,7 @@ fn read(location: &Location) -> Result<Result<Resolved, Mistakes>, Failure> {
 }
 
 /// One line a mistake on standard error, as compilers write them; in JSON one object each.
-fn tell_mistakes(output: &mut Output, mistakes: &Mistakes) -> Result<u8, Failure> {
+pub(super) fn tell_mistakes(output: &mut Output, mistakes: &Mistakes) -> Result<u8, Failure> {
     if !output.json {
         let count = match mistakes.list.len() {
             1 => "a mistake".to_owned(),

@@ -5,6 +5,7 @@ mod arguments;
 mod back;
 mod cancel;
 mod check;
+mod check_compose;
 mod check_environments;
 mod console;
 mod demo;
@@ -152,7 +153,8 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
             in_runtime(logs::logs(invocation, wanted))
         }
         Some(Verb::History { limit }) => in_runtime(history::history(invocation, limit)),
-        Some(Verb::Check) => check::check(invocation),
+        Some(Verb::Check { compose: Some(file) }) => check_compose::compose(invocation, file),
+        Some(Verb::Check { compose: None }) => check::check(invocation),
         Some(Verb::Cancel { run, now }) => in_runtime(cancel::cancel(invocation, run, now)),
         Some(Verb::Retry { run, step }) => in_runtime(retry::retry(invocation, run, StepId(step))),
         Some(Verb::Ack { run, step, reason }) => in_runtime(ack::ack(invocation, run, StepId(step), reason)),

@@ -81,13 +81,13 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> ArtifactTabl
 }
 
 /// Whether a path stays inside of the directory that it is relative to.
-fn valid_inside(text: &str) -> bool {
+pub(super) fn valid_inside(text: &str) -> bool {
     text.len() <= 1000
         && !text.contains(|c: char| c.is_control() || c == '\\')
         && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-fn valid_target(text: &str) -> bool {
+pub(super) fn valid_target(text: &str) -> bool {
     text.len() <= 128
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))

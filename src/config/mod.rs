@@ -5,6 +5,7 @@
 //! [`Written`] to say where a mistake is that only shows once the presets are known.
 
 mod artifact;
+pub mod compose;
 mod environment;
 mod hosts;
 mod mistake;
