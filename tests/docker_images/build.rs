@@ -2,7 +2,7 @@
 
 use towpath::docker::build::{Builder, build, builder};
 use towpath::docker::credentials::Keyring;
-use towpath::docker::image;
+use towpath::docker::tags;
 
 use crate::engines::{self, Dockerd};
 use crate::support::{Name, built, engine, files, order};
@@ -52,7 +52,7 @@ async fn both_builders_take_the_same_files_and_say_their_steps() {
         assert_eq!(copied, by == Builder::Kit, "{all}");
         let step = if by == Builder::Kit { "[3/4] RUN find" } else { "Step 4/6 : RUN find" };
         assert!(all.contains(step), "{all}");
-        let found = image::find(&engine, &id).await.unwrap().unwrap();
+        let found = tags::find(&engine, &id).await.unwrap().unwrap();
         assert_eq!(found.labels["towpath-test"], name.name);
         assert!(found.tags.is_empty() && found.layers >= 2 && found.bytes > 1_000_000, "{found:?}");
     }

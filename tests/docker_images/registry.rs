@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bollard::query_parameters::PushImageOptionsBuilder;
 use futures_util::StreamExt as _;
 use tempfile::TempDir;
-use towpath::docker::image;
+use towpath::docker::tags;
 use towpath::docker::transfer::{Wanted, registry};
 
 use crate::engines::{self, Dockerd};
@@ -101,9 +101,9 @@ async fn an_image_is_pushed_once_and_pulled_by_its_digest() {
         Some(digest.as_str())
     );
     registry::pull(&to, &wanted, &digest, None, &mut |_, _| {}).await.unwrap();
-    assert_eq!(image::find(&to, &wanted.location).await.unwrap().unwrap().id, wanted.id);
+    assert_eq!(tags::find(&to, &wanted.location).await.unwrap().unwrap().id, wanted.id);
     // An engine that has it from elsewhere, and never pushed it, finds out that it is the same.
-    let found = image::find(&to, &wanted.id).await.unwrap().unwrap();
+    let found = tags::find(&to, &wanted.id).await.unwrap().unwrap();
     assert!(found.digests.iter().any(|known| known.ends_with(&digest)), "{found:?}");
 }
 
@@ -118,7 +118,7 @@ async fn a_tag_that_was_moved_in_the_registry_is_refused_and_left() {
     registry::push(&from, &wanted, None, &mut |_, _| {}).await.unwrap();
     // Somebody else pushes another image under the tag, from another machine.
     let other = small(&to, &name, "other", 1000).await;
-    image::tag(&to, &other, &wanted.location).await.unwrap();
+    tags::tag(&to, &other, &wanted.location).await.unwrap();
     let options = PushImageOptionsBuilder::default().tag("sha").build();
     let pushed: Vec<_> = to.client().push_image(&name.name, Some(options), None).collect().await;
     assert!(pushed.iter().all(Result::is_ok), "{pushed:?}");
@@ -131,12 +131,12 @@ async fn a_tag_that_was_moved_in_the_registry_is_refused_and_left() {
         there,
         "left as it was"
     );
-    assert!(image::find(&from, &other).await.unwrap().is_none(), "it was not kept");
+    assert!(tags::find(&from, &other).await.unwrap().is_none(), "it was not kept");
     // A digest that is another image's gives the host nothing that could be started.
-    image::remove(&to, &wanted.location).await.unwrap();
+    tags::remove(&to, &wanted.location).await.unwrap();
     let cause = registry::pull(&to, &wanted, &there, None, &mut |_, _| {}).await.unwrap_err();
     assert!(cause.summary.contains("is not the image that was tested"), "{cause:?}");
-    assert!(image::find(&to, &wanted.location).await.unwrap().is_none());
+    assert!(tags::find(&to, &wanted.location).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
-use towpath::docker::{image, labels};
+use towpath::docker::{labels, tags};
 use towpath::domain::command::CommitFacts;
 use towpath::domain::ids::{
     AttemptKey, CommitId, DeploymentId, EnvironmentName, Epoch, Owner, ReleaseNumber, RunId, StepId,
@@ -128,7 +128,8 @@ impl World {
             version: None,
             directory: PathBuf::new(),
             home: self.dir.path().to_owned(),
-            lease: PathBuf::new(),
+            lease: towpath::runtime::lease::Lease::File(PathBuf::new()),
+            root: ".".to_owned(),
             epoch: Epoch(1),
             running: Vec::new(),
             static_files: Vec::new(),
@@ -163,7 +164,7 @@ async fn a_commit_is_built_once_and_its_names_are_never_moved() {
     assert_eq!(artifact.files, 1);
     assert_eq!(output.values[steps::build::IMAGE], artifact.id.0);
     let engine = engine("local", &url).await;
-    let found = image::find(&engine, &artifact.location).await.unwrap().unwrap();
+    let found = tags::find(&engine, &artifact.location).await.unwrap().unwrap();
     assert_eq!(found.id, artifact.id.0);
     assert!(found.tags.contains(&name.with("1.2.0")), "{found:?}");
     assert_eq!(found.labels[labels::INPUTS], artifact.inputs);
@@ -179,13 +180,13 @@ async fn a_commit_is_built_once_and_its_names_are_never_moved() {
     world.settings.args.insert("A".into(), "1".into());
     let cause = failed(world.build().await.0);
     assert!(cause.summary.contains("is there already on local, and is another image"), "{cause:?}");
-    assert_eq!(image::find(&engine, &artifact.location).await.unwrap().unwrap().id, artifact.id.0);
+    assert_eq!(tags::find(&engine, &artifact.location).await.unwrap().unwrap().id, artifact.id.0);
     world.settings.args.clear();
 
     // The version is another image's.
     let other = small(&engine, &name, "other", 10).await;
     world.commit.tags = vec!["v2.0".into()];
-    image::tag(&engine, &other, &name.with("2.0")).await.unwrap();
+    tags::tag(&engine, &other, &name.with("2.0")).await.unwrap();
     let cause = failed(world.build().await.0);
     assert!(
         cause.summary.contains("moved tag") && cause.cure.contains("A version is one image for ever"),
@@ -195,7 +196,7 @@ async fn a_commit_is_built_once_and_its_names_are_never_moved() {
     // A pipeline does not see the operator's environment.
     world.commit.tags.clear();
     world.settings.secrets.insert("token".into(), SecretSource::Env("HOME".into()));
-    image::remove(&engine, &artifact.location).await.unwrap();
+    tags::remove(&engine, &artifact.location).await.unwrap();
     let cause = failed(world.build().await.0);
     assert!(cause.summary.contains("cannot come from the engine's environment"), "{cause:?}");
 }
@@ -213,21 +214,21 @@ async fn every_host_gets_the_image_from_wherever_it_still_is() {
     // The engine that built it has lost it; a host has it.
     let local = engine("local", &url).await;
     for tag in [world.commit.id.0.as_str(), "1.2.0"] {
-        image::remove(&local, &name.with(tag)).await.unwrap();
+        tags::remove(&local, &name.with(tag)).await.unwrap();
     }
-    assert!(image::find(&local, &artifact.id.0).await.unwrap().is_none());
+    assert!(tags::find(&local, &artifact.id.0).await.unwrap().is_none());
     let facts = world.fetch(&artifact, vec![host("one", &one), host("two", &two)]).await.unwrap();
     assert!(facts[0].starts_with("2 hosts have "), "{facts:?}");
     let there = engine("two", &two.url()).await;
-    assert_eq!(image::find(&there, &artifact.location).await.unwrap().unwrap().id, artifact.id.0);
+    assert_eq!(tags::find(&there, &artifact.location).await.unwrap().unwrap().id, artifact.id.0);
     // Where all have it nothing is asked of anybody else.
     let facts = world.fetch(&artifact, vec![host("one", &one), host("two", &two)]).await.unwrap();
     assert_eq!(facts.len(), 1, "{facts:?}");
 
     // The name is moved on one host: nothing starts.
     let other = small(&there, &name, "tampered", 10).await;
-    image::remove(&there, &artifact.location).await.unwrap();
-    image::tag(&there, &other, &artifact.location).await.unwrap();
+    tags::remove(&there, &artifact.location).await.unwrap();
+    tags::tag(&there, &other, &artifact.location).await.unwrap();
     let cause = world.fetch(&artifact, vec![host("one", &one), host("two", &two)]).await.unwrap_err();
     assert!(cause.summary.contains("moved tag") && cause.summary.contains("on two"), "{cause:?}");
 
