@@ -250,11 +250,11 @@ async fn go<S: Future<Output = ()> + Send>(
     {
         return Err(not_started(engine, one, &error));
     }
-    let stopped = std::cell::Cell::new(false);
+    let stopped = std::sync::atomic::AtomicBool::new(false);
     // Beside the reading: what it says while it ends is heard too.
     let halting = async {
         stop.as_mut().await;
-        stopped.set(true);
+        stopped.store(true, std::sync::atomic::Ordering::Relaxed);
         halt(engine, id).await
     };
     tokio::pin!(halting);
@@ -299,7 +299,7 @@ async fn go<S: Future<Output = ()> + Send>(
         container: id.to_owned(),
         code: state.exit_code.unwrap_or(-1),
         out_of_memory: state.oom_killed.unwrap_or(false),
-        stopped: stopped.get(),
+        stopped: stopped.load(std::sync::atomic::Ordering::Relaxed),
     })
 }
 
