@@ -4,6 +4,7 @@
 //! | file | is |
 //! |---|---|
 //! | [`connect`] | an engine, however it is reached |
+//! | `place`, `context`, `ssh` | where a url, a variable or a context leads; one connection of ssh |
 //! | [`labels`] | what everything of ours is called, and how it is known to be ours |
 //! | [`run`], [`files`], [`image`] | one command in a container; files into it and out of it; its image |
 //! | [`service`], [`exec`](mod@exec) | a container beside a step, and what it is asked |
@@ -18,7 +19,11 @@ pub mod labels;
 pub mod mark;
 pub mod run;
 pub mod service;
+mod context;
+mod place;
+mod ssh;
 pub mod trouble;
 
 pub use connect::Engine;
+pub use place::Surroundings;
 pub use trouble::Result;
