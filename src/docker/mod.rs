@@ -12,15 +12,15 @@
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 
 pub mod connect;
+mod context;
 pub mod exec;
 pub mod files;
 pub mod image;
 pub mod labels;
 pub mod mark;
+mod place;
 pub mod run;
 pub mod service;
-mod context;
-mod place;
 mod ssh;
 pub mod trouble;
 

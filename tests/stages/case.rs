@@ -169,11 +169,6 @@ impl Case {
         self.setting(|setting| setting.services.push(Service::Container(service)))
     }
 
-    /// The url of the engine.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-
     /// Carried out to its end.
     pub(crate) fn carried_out(&self) -> Report {
         attempt::prepare(&self.dir, &self.spec).unwrap();
