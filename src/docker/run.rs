@@ -250,19 +250,25 @@ async fn go<S: Future<Output = ()> + Send>(
     {
         return Err(not_started(engine, one, &error));
     }
-    let stopped = std::cell::Cell::new(false);
+    let stopped = std::sync::atomic::AtomicBool::new(false);
     // Beside the reading: what it says while it ends is heard too.
     let halting = async {
         stop.as_mut().await;
-        stopped.set(true);
+        stopped.store(true, std::sync::atomic::Ordering::Relaxed);
         halt(engine, id).await
     };
     tokio::pin!(halting);
     let mut halted = false;
+    let mut first_error = String::new();
     loop {
         tokio::select! {
             piece = output.next() => match piece {
-                Some(Ok(LogOutput::StdErr { message })) => on(Said::Error(&message)),
+                Some(Ok(LogOutput::StdErr { message })) => {
+                    if first_error.is_empty() {
+                        first_error = String::from_utf8_lossy(&message).into_owned();
+                    }
+                    on(Said::Error(&message));
+                }
                 Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => on(Said::Output(&message)),
                 Some(Ok(LogOutput::StdIn { .. })) => {}
                 Some(Err(error)) => {
@@ -295,11 +301,15 @@ async fn go<S: Future<Output = ()> + Send>(
     let state =
         found.map_err(|error| cause(engine.name(), "how the container ended could not be asked", &error))?;
     let state = state.state.unwrap_or_default();
+    // Behind the engine's little init a missing program is no failed start any more, but init's own last words.
+    if state.exit_code == Some(127) && first_error.contains("tini") && first_error.contains("No such file") {
+        return Err(no_program(engine, one, first_error.trim()));
+    }
     Ok(Over {
         container: id.to_owned(),
         code: state.exit_code.unwrap_or(-1),
         out_of_memory: state.oom_killed.unwrap_or(false),
-        stopped: stopped.get(),
+        stopped: stopped.load(std::sync::atomic::Ordering::Relaxed),
     })
 }
 
@@ -367,28 +377,36 @@ fn not_made(engine: &Engine, one: &OneOff, error: &Error) -> Box<Cause> {
 fn not_started(engine: &Engine, one: &OneOff, error: &Error) -> Box<Cause> {
     let mut failed =
         cause(engine.name(), &format!("a container of {} could not be started", one.image), error);
+    let program = one.command.argv().first().map(|program| format!("\"{program}\"")).unwrap_or_default();
     let missing = failed.measured.contains("executable file not found")
         || failed.measured.contains("no such file or directory");
+    if missing && failed.measured.contains(&program) {
+        return no_program(engine, one, &failed.measured);
+    }
+    failed.expected = "a container that starts".to_owned();
+    failed.cure =
+        "Look whether the engine is well (docker info) and has memory and disk, then retry.".to_owned();
+    failed
+}
+
+/// The cause where the image has not what it is to run.
+fn no_program(engine: &Engine, one: &OneOff, said: &str) -> Box<Cause> {
+    let mut failed = Cause { measured: format!("{} says: {said}", engine.name()), ..Cause::default() };
     match &one.command {
-        Command::Shell(_) if missing && failed.measured.contains("\"sh\"") => {
+        Command::Shell(_) => {
             failed.summary = format!("the image {} has no shell: a command line cannot run in it", one.image);
             failed.expected = "an image with sh".to_owned();
-            failed.cure = "Take an image with a shell for this step; of a Dockerfile in stages, build a stage that has \
-                           one ([artifact] target)."
-                .to_owned();
+            failed.cure =
+                "Take an image with a shell for this step; of a Dockerfile in stages, build a stage that \
+                           has one ([artifact] target)."
+                    .to_owned();
         }
-        Command::Argv(argv) if missing => {
+        Command::Argv(argv) => {
             let program = argv.first().map_or("", String::as_str);
             failed.summary = format!("the image {} has no program {program}", one.image);
             failed.expected = format!("{program} on the image's PATH");
             failed.cure = format!("Install {program} in the image, or name another program.");
         }
-        _ => {
-            failed.expected = "a container that starts".to_owned();
-            failed.cure =
-                "Look whether the engine is well (docker info) and has memory and disk, then retry."
-                    .to_owned();
-        }
     }
-    failed
+    Box::new(failed)
 }
