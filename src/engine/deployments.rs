@@ -1,13 +1,14 @@
 //! What the loop knows of deployments beyond their state: leases, what secrets are taken from, what is meant to live.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::core::Engine;
 use super::log;
 use crate::docker::watch::Whose;
 use crate::domain::event::Event;
+use crate::domain::health::LeaseHolder;
 use crate::domain::ids::{DeploymentId, EnvironmentName, ReleaseNumber, ReplicaKey};
 use crate::domain::planner::ROUTED_ROLE;
 use crate::domain::project::{Environment, Host};
@@ -113,6 +114,25 @@ fn meant(state: &State, name: &EnvironmentName) -> Vec<Meant> {
         .collect()
 }
 
+/// An environment as its newest deployment goes by it, or, before the first, as it is configured.
+pub(super) fn newest_settings(state: &State, environment: &EnvironmentName) -> Environment {
+    let newest = state.deployments.values().rev().find(|one| &one.environment == environment);
+    let today = || state.project.as_ref().and_then(|project| project.environments.get(environment));
+    newest.map(|one| &one.settings).or_else(today).cloned().unwrap_or_default()
+}
+
+/// A lease's file as a screen tells of it; `None` when nobody holds it.
+pub(super) fn lease_holder(path: &Path, engine: &Path) -> Option<LeaseHolder> {
+    let holder = lease::holder(path)?;
+    Some(LeaseHolder {
+        ours: holder.engine == engine,
+        what: format!("deployment {} of {}", holder.deployment, holder.repository.display()),
+        who: holder.user,
+        since: holder.since,
+        heartbeat: holder.heartbeat,
+    })
+}
+
 impl Engine {
     /// The variables of this process's own environment that secrets are taken from.
     pub(super) fn secret_variables(&self) -> BTreeMap<String, String> {
@@ -146,8 +166,13 @@ impl Engine {
 
     /// Where the lease of an environment lies, by its newest deployment.
     pub(super) fn newest_lease_path(&self, environment: &EnvironmentName) -> PathBuf {
-        let newest = self.state.deployments.iter().rev().find(|(_, one)| &one.environment == environment);
-        self.lease_path(environment, newest.map_or(DeploymentId(0), |(number, _)| *number))
+        self.home()
+            .join(lease::path(&self.newest_settings(environment), &self.layout.environment(environment)))
+    }
+
+    /// An environment as its newest deployment goes by it, or, before the first, as it is configured.
+    pub(super) fn newest_settings(&self, environment: &EnvironmentName) -> Environment {
+        newest_settings(&self.state, environment)
     }
 
     /// Who asks for a lease.

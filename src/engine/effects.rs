@@ -97,6 +97,27 @@ pub(super) fn begin(engine: &Engine, effect: Effect) {
                 send(Outcome::Lease { deployment, lease }).await;
             });
         }
+        Effect::BreakLease { environment, who, since } => {
+            let (path, settings) =
+                (engine.newest_lease_path(&environment), engine.newest_settings(&environment));
+            tokio::spawn(async move {
+                let done = if settings.hosts.is_empty() {
+                    let broken = tokio::task::spawn_blocking(move || lease::break_of(&path, &who, since));
+                    match tokio::time::timeout(LEASE, broken).await {
+                        Ok(Ok(Ok(()))) => Ok(()),
+                        Ok(Ok(Err(error))) => Err(format!("{error:#}")),
+                        Ok(Err(error)) => Err(error.to_string()),
+                        Err(_) => {
+                            Err(format!("its file could not be locked within {} seconds", LEASE.as_secs()))
+                        }
+                    }
+                } else {
+                    Err("a lease on Docker engines cannot be broken here: it runs out by itself without a heartbeat"
+                        .to_owned())
+                };
+                send(Outcome::LeaseBreak { environment, done }).await;
+            });
+        }
         Effect::ObserveEnvironment { environment, deployment } => {
             let settings = engine.settings_of(deployment);
             let running: Vec<ReplicaKey> = engine.state.running(&environment).into_iter().collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::containers::{self, Engines, Held};
-use super::deployments::{Meant, MeantToLive, Wanted};
+use super::deployments::{Meant, MeantToLive, Wanted, lease_holder};
 use super::{log, now};
 use crate::domain::health::{HttpSample, LeaseHolder, ReplicaSample, Sample};
 use crate::domain::ids::{DeploymentId, EnvironmentName};
@@ -16,7 +16,7 @@ use crate::domain::project::{Environment, HealthCheck};
 use crate::probe::http::{Ask, Prober};
 use crate::router::nginx::labelled;
 use crate::runtime::deploy::observe;
-use crate::runtime::lease::{self, Asker};
+use crate::runtime::lease::Asker;
 use crate::runtime::process::{Process, below};
 use crate::runtime::replica;
 use crate::store::layout::replica_directory;
@@ -89,14 +89,7 @@ impl Probe {
 
     /// Who may change the environment.
     fn holder(&self, _wanted: &Wanted) -> Option<LeaseHolder> {
-        let holder = lease::holder(&self.lease)?;
-        Some(LeaseHolder {
-            ours: holder.engine == self.asker.engine,
-            what: format!("deployment {} of {}", holder.deployment, holder.repository.display()),
-            who: holder.user,
-            since: holder.since,
-            heartbeat: holder.heartbeat,
-        })
+        lease_holder(&self.lease, &self.asker.engine)
     }
 
     fn look(&self, meant: Meant, all: &[Process]) -> ReplicaSample {

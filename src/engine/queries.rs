@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::deployments::{lease_holder, newest_settings};
 use crate::domain::command::CommitFacts;
 use crate::domain::ids::{AttemptKey, CommitId, EnvironmentName, Owner, ReleaseNumber, RunId, StepId};
 use crate::domain::query::{Answer, CommitRow, LogSource, PromotionPreview, Query, RunSummary};
 use crate::domain::state::{Run, RunEnd, RunPhase, State};
 use crate::git::Mirror;
+use crate::runtime::lease;
 use crate::store::journal::{self, Journal};
 use crate::store::layout::Layout;
 use crate::wire::protocol::Reply;
@@ -98,6 +100,12 @@ pub(super) fn at_once(
             Ok(preview) => answered(Answer::Rollback { preview: Box::new(preview) }),
             Err(refusal) => Reply::Refused { refusal },
         },
+        Query::Lease { environment } => {
+            let settings = newest_settings(state, &environment);
+            let path = lease::path(&settings, &layout.environment(&environment));
+            let path = layout.repository.join(&layout.root).join(path);
+            answered(Answer::Lease { holder: lease_holder(&path, &layout.state) })
+        }
         Query::Sources { environment } => {
             answered(Answer::Sources { sources: sources(state, layout, &environment) })
         }

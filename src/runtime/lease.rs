@@ -152,6 +152,28 @@ pub fn release(path: &Path, asker: &Asker, deployment: DeploymentId) -> Result<(
     }
 }
 
+/// Takes the lease from the one who was seen to hold it: at its next look it finds that it has it no more. The epoch
+/// grows with the next one who takes it.
+///
+/// # Errors
+/// When its file cannot be written, or somebody else holds it by now.
+pub fn break_of(path: &Path, who: &str, since: Timestamp) -> Result<()> {
+    anyhow::ensure!(path.exists(), "nobody holds it");
+    let mut file = open(path)?;
+    let Some(holder) = read(&mut file).filter(|holder| !holder.released) else {
+        anyhow::bail!("nobody holds it any more");
+    };
+    anyhow::ensure!(
+        holder.user == who && holder.since == since,
+        "{} holds it by now, since {}, for deployment {} of {}",
+        holder.user,
+        clock(holder.since),
+        holder.deployment,
+        holder.repository.display()
+    );
+    write(&mut file, &Holder { released: true, ..holder }, path)
+}
+
 /// What a step asks before it changes anything: whether its deployment still has the lease, with time left on it.
 ///
 /// # Errors
@@ -243,6 +265,23 @@ mod tests {
         // A rollback goes on with the lease of what it takes back.
         renew(&path, &other, DeploymentId(8), Epoch(2)).unwrap();
         assert_eq!(holder(&path).unwrap().deployment, DeploymentId(8));
+    }
+
+    #[test]
+    fn only_the_lease_that_was_seen_is_broken_and_its_holder_finds_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lease");
+        let (one, other) = (asker("a"), asker("b"));
+        assert!(break_of(&path, "anybody", Timestamp(0)).is_err());
+        acquire(&path, &one, DeploymentId(1)).unwrap().unwrap();
+        let seen = holder(&path).unwrap();
+        let why = break_of(&path, &seen.user, Timestamp(seen.since.0 - 1)).unwrap_err().to_string();
+        assert!(why.contains("holds it by now"), "{why}");
+        check(&path, Epoch(1)).unwrap();
+        break_of(&path, &seen.user, seen.since).unwrap();
+        assert!(check(&path, Epoch(1)).is_err() && renew(&path, &one, DeploymentId(1), Epoch(1)).is_err());
+        assert!(holder(&path).is_none());
+        assert_eq!(acquire(&path, &other, DeploymentId(7)).unwrap(), Ok(Epoch(2)));
     }
 
     #[test]

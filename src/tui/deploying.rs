@@ -210,6 +210,9 @@ pub(super) fn done(model: &Model, command: &Command, rows: &[Envelope]) -> Optio
         (Command::Hold { deployment }, _) => {
             format!("Deployment {deployment} holds before its next step. c goes on, R takes it back.")
         }
+        (Command::BreakLease { environment, who, .. }, _) => {
+            format!("The lease of {} is being taken from {who}.", target::title(state, environment))
+        }
         (Command::Leave { deployment, .. }, _) => {
             let place = place(deployment).unwrap_or_else(|| "its environment".to_owned());
             format!("Deployment {deployment} is left as it is; {place} is free for another one.")
