@@ -8,6 +8,7 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+mod connect;
 #[path = "../support/engines.rs"]
 mod engines;
 mod see;

@@ -56,7 +56,7 @@ fn two_engines_of_our_own_run_beside_the_machines_and_leave_nothing() {
         });
         assert_eq!(text, "from inside\n");
     }
-    let marks: Vec<String> = [&one, &two].map(|dockerd| dockerd.url()).to_vec();
+    let marks: Vec<String> = [&one, &two].map(Dockerd::url).to_vec();
     drop((one, two));
     for url in marks {
         let directory =
