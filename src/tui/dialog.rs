@@ -174,7 +174,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         }
         Some(Dialog::Acknowledge { field, .. }) => field.paste(text),
         Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_) | Dialog::Lease(_)) => {
-            deploying::paste(model, text)
+            deploying::paste(model, text);
         }
         Some(Dialog::Help { .. } | Dialog::Runs { .. } | Dialog::Cancel { .. } | Dialog::Findings { .. })
         | None => {}

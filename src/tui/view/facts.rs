@@ -228,7 +228,7 @@ impl Said<'_> {
             match &host.reached {
                 _ if !fresh => well.push((Role::Warn, format!("? {}", host.name))),
                 Ok(version) => {
-                    well.push((Role::Text, format!("{} {} {version}", theme.pick("●", "*"), host.name)))
+                    well.push((Role::Text, format!("{} {} {version}", theme.pick("●", "*"), host.name)));
                 }
                 Err(_) => {}
             }
