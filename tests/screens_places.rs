@@ -11,6 +11,7 @@ mod places;
 use crossterm::event::KeyCode;
 use fixture::{NOW, THEME, ago, console, empty, press, screen, send, write};
 use places::{Journal, STEADY, answers, bake, crashed_loop, on_hosts, replicas, well};
+use towpath::domain::command::Command;
 use towpath::domain::event::Event;
 use towpath::domain::health::Sample;
 use towpath::domain::ids::DeploymentId;
@@ -178,6 +179,14 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
             press(&mut model, KeyCode::Char('v'));
             model
         }
+        "places-lease" => {
+            let mut model = scene("places-hosts", theme, size);
+            write(&mut model, "B");
+            write(&mut model, "jonas is on holiday");
+            press(&mut model, KeyCode::Tab);
+            write(&mut model, "product");
+            model
+        }
         "places-stale" => {
             let mut model = at(&Journal::lived());
             answers(&mut model, "staging", 1, &STEADY);
@@ -250,7 +259,8 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
     }
 }
 
-const SCENES: [&str; 19] = [
+const SCENES: [&str; 20] = [
+    "places-lease",
     "places-hosts",
     "places-hosts-replicas",
     "logs",
@@ -321,6 +331,31 @@ fn what_was_measured_too_long_ago_is_unknown_and_never_well() {
     let text = screen(&model);
     assert!(text.contains("? unknown") && !text.contains("● healthy"), "{text}");
     assert!(text.contains("?/4 replicas up"), "{text}");
+}
+
+#[test]
+fn a_host_that_is_not_reached_makes_nothing_well_though_the_router_answers() {
+    let model = scene("places-hosts", THEME, (120, 40));
+    assert_eq!(model.health(&"production".into()), Health::Unknown("gamma is unreachable".to_owned()));
+    let text = screen(&model);
+    for wanted in ["gamma unreachable since", "connection refused", "(1 unknown)", "d8-2 runs and is"] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+}
+
+#[test]
+fn a_lease_is_broken_by_a_reason_and_the_typed_name() {
+    let mut model = scene("places-lease", THEME, (120, 40));
+    assert!(press(&mut model, KeyCode::Enter).is_empty(), "half a name confirms nothing");
+    let requests = write(&mut model, "ion");
+    assert!(requests.is_empty());
+    let requests = press(&mut model, KeyCode::Enter);
+    let Some(Request::Send(Command::BreakLease { who, since, confirm, reason, .. })) = requests.first()
+    else {
+        panic!("{requests:?}")
+    };
+    assert_eq!((who.as_str(), *since, confirm.as_str()), ("jonas@build-2", ago(340), "production"));
+    assert_eq!(reason, "jonas is on holiday");
 }
 
 #[test]

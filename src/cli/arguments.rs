@@ -219,6 +219,22 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+    /// Say who may change an environment now, or take that from them
+    #[command(after_help = EXIT_CODES)]
+    Lease {
+        /// Where
+        #[arg(value_name = "ENV")]
+        environment: String,
+        /// Take the lease from whoever holds it: they cannot change anything more
+        #[arg(long = "break", requires = "confirm", requires = "reason")]
+        breaks: bool,
+        /// The environment's name
+        #[arg(long, value_name = "ENV", requires = "breaks")]
+        confirm: Option<String>,
+        /// Why; kept in the journal
+        #[arg(long, value_name = "TEXT", requires = "breaks")]
+        reason: Option<String>,
+    },
     /// Say what is live where, what is under way there, and how its replicas are
     #[command(visible_alias = "envs", after_help = EXIT_CODES)]
     Environments,

@@ -19,6 +19,7 @@ mod follow;
 mod go;
 mod history;
 mod hold;
+mod lease;
 mod leave;
 mod logs;
 pub mod output;
@@ -181,6 +182,11 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
         }
         Some(Verb::Leave { environment, confirm, reason }) => {
             in_runtime(leave::leave(invocation, &EnvironmentName(environment), confirm, reason))
+        }
+        Some(Verb::Lease { environment, breaks, confirm, reason }) => {
+            let environment = EnvironmentName(environment);
+            let word = breaks.then(|| (confirm.unwrap_or_default(), reason.unwrap_or_default()));
+            in_runtime(lease::lease(invocation, &environment, word))
         }
         Some(Verb::Environments) => in_runtime(environments::environments(invocation)),
         Some(Verb::Verify { file }) => in_runtime(verify::verify(invocation, file)),

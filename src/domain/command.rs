@@ -73,6 +73,19 @@ pub enum Command {
         /// Why; never empty.
         reason: String,
     },
+    /// Take an environment's lease from somebody who does not give it back.
+    BreakLease {
+        /// Where.
+        environment: EnvironmentName,
+        /// Who was seen to hold it: nobody else's is broken.
+        who: String,
+        /// And since when.
+        since: super::time::Timestamp,
+        /// What was typed: the environment's name.
+        confirm: String,
+        /// Why; never empty.
+        reason: String,
+    },
 }
 
 /// A promotion, as confirmed.

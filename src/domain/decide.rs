@@ -63,6 +63,9 @@ fn command_decides(draft: &mut Draft, command: Command) -> Result<(), Refusal> {
         Command::Back { deployment, confirm, reason } => {
             deployment::back(draft, deployment, &confirm, &reason)
         }
+        Command::BreakLease { environment, who, since, confirm, reason } => {
+            deployment::break_lease(draft, environment, who, since, (&confirm, &reason))
+        }
         Command::Leave { deployment, confirm, reason } => {
             deployment::leave(draft, deployment, &confirm, &reason)
         }

@@ -34,6 +34,11 @@ impl State {
             let stop = matches!(deployment.phase, DeploymentPhase::TakenBack { .. });
             due.extend(self.due_steps(Owner::Deployment(*number), stop));
         }
+        due.extend(self.lease_breaks.iter().map(|(environment, (who, since))| Effect::BreakLease {
+            environment: environment.clone(),
+            who: who.clone(),
+            since: *since,
+        }));
         due
     }
 

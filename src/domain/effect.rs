@@ -41,6 +41,15 @@ pub enum Effect {
         /// For which deployment.
         deployment: DeploymentId,
     },
+    /// Take the environment's lease from whoever was seen to hold it.
+    BreakLease {
+        /// Where.
+        environment: EnvironmentName,
+        /// From whom.
+        who: String,
+        /// Who has held it since then.
+        since: super::time::Timestamp,
+    },
     /// Look at what is really live.
     ObserveEnvironment {
         /// Where.
@@ -102,6 +111,13 @@ pub enum Outcome {
         key: AttemptKey,
         /// What was found.
         found: Found,
+    },
+    /// The lease was taken from whoever held it, or not.
+    LeaseBreak {
+        /// Where.
+        environment: EnvironmentName,
+        /// Why not, a clause.
+        done: Result<(), String>,
     },
     /// The lease was had, or not.
     Lease {

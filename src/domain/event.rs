@@ -198,6 +198,24 @@ pub enum Event {
         /// Who has it, or what went wrong.
         reason: String,
     },
+    /// A person takes an environment's lease from whoever holds it.
+    LeaseBreakBegun {
+        /// Where.
+        environment: EnvironmentName,
+        /// From whom.
+        who: String,
+        /// Who has held it since then.
+        since: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// It was taken from them, or could not be.
+    LeaseBreakEnded {
+        /// Where.
+        environment: EnvironmentName,
+        /// Why not, a clause; `None` when it was.
+        trouble: Option<String>,
+    },
     /// A deployment waits for a person before its next step.
     DeploymentHeld {
         /// Which deployment.
@@ -262,6 +280,8 @@ impl Event {
             | Self::WayBackFixed { .. }
             | Self::LeaseAcquired { .. }
             | Self::LeaseDenied { .. }
+            | Self::LeaseBreakBegun { .. }
+            | Self::LeaseBreakEnded { .. }
             | Self::DeploymentHeld { .. }
             | Self::DeploymentResumed { .. }
             | Self::EnvironmentObserved { .. }

@@ -67,6 +67,12 @@ impl State {
                     run.apply(&envelope.event, at);
                 }
             }
+            Event::LeaseBreakBegun { environment, who, since, .. } => {
+                self.lease_breaks.insert(environment.clone(), (who.clone(), *since));
+            }
+            Event::LeaseBreakEnded { environment, .. } => {
+                self.lease_breaks.remove(environment);
+            }
             Event::DeploymentCreated { .. } => self.deployment_begins(envelope),
             Event::WayBackFixed { deployment, .. }
             | Event::LeaseAcquired { deployment, .. }

@@ -52,6 +52,11 @@ pub enum Query {
     },
     /// Whether the journal's hash chain holds.
     VerifyChain,
+    /// Who may change an environment now.
+    Lease {
+        /// Which.
+        environment: EnvironmentName,
+    },
     /// What a promotion would do.
     PreviewPromotion {
         /// Where.
@@ -81,6 +86,11 @@ pub enum Answer {
     Commits {
         /// Newest first.
         commits: Vec<CommitRow>,
+    },
+    /// To `Lease`.
+    Lease {
+        /// Who; `None`: nobody.
+        holder: Option<super::health::LeaseHolder>,
     },
     /// To `Resolve`.
     Resolved {

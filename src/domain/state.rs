@@ -49,6 +49,9 @@ pub struct State {
     /// The same of deployments' steps, by environment.
     #[serde(default)]
     pub deployment_durations: BTreeMap<EnvironmentName, BTreeMap<StepId, VecDeque<Millis>>>,
+    /// Leases that are being taken from whoever holds them: from whom, and since when they have it.
+    #[serde(default)]
+    pub lease_breaks: BTreeMap<EnvironmentName, (String, Timestamp)>,
 }
 
 /// One commit's way through its pipeline.

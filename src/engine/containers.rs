@@ -95,6 +95,11 @@ impl Held {
         self.0.get(host).map(|(watch, _)| watch.seen())
     }
 
+    /// How often something was heard of a lease's container, on all of them.
+    pub(super) fn lease_events(&self) -> u64 {
+        self.0.values().map(|(watch, _)| watch.seen().lease_events).sum()
+    }
+
     /// Returns when something has changed on one of them.
     pub(super) async fn changed(&mut self) {
         if self.0.is_empty() {

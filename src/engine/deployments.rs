@@ -14,6 +14,7 @@ use crate::domain::project::{Environment, Host};
 use crate::domain::state::State;
 use crate::runtime::environment;
 use crate::runtime::lease::{self, Asker, Lease};
+use crate::store::layout::Layout;
 
 /// How often it is tried to give a lease back; after that it runs out.
 const GIVEN_BACK: u32 = 3;
@@ -116,6 +117,25 @@ fn meant(state: &State, name: &EnvironmentName) -> Vec<Meant> {
         .collect()
 }
 
+/// An environment as its newest deployment goes by it, or, before the first, as it is configured.
+pub(super) fn newest_settings(state: &State, environment: &EnvironmentName) -> Environment {
+    let newest = state.deployments.values().rev().find(|one| &one.environment == environment);
+    let today = || state.project.as_ref().and_then(|project| project.environments.get(environment));
+    newest.map(|one| &one.settings).or_else(today).cloned().unwrap_or_default()
+}
+
+/// Where the lease of an environment lies, by its newest deployment.
+pub(super) fn newest_lease(state: &State, layout: &Layout, environment: &EnvironmentName) -> Lease {
+    let project = state.project.as_ref().map_or("", |project| project.name.as_str());
+    let home = layout.repository.join(&layout.root);
+    Lease::of(
+        &newest_settings(state, environment),
+        project,
+        environment,
+        (&layout.environment(environment), &home),
+    )
+}
+
 impl Engine {
     /// The variables of this process's own environment that secrets are taken from.
     pub(super) fn secret_variables(&self) -> BTreeMap<String, String> {
@@ -151,8 +171,7 @@ impl Engine {
 
     /// Where the lease of an environment lies, by its newest deployment.
     pub(super) fn newest_lease(&self, environment: &EnvironmentName) -> Lease {
-        let newest = self.state.deployments.iter().rev().find(|(_, one)| &one.environment == environment);
-        self.lease(environment, newest.map_or(DeploymentId(0), |(number, _)| *number))
+        newest_lease(&self.state, &self.layout, environment)
     }
 
     /// Who asks for a lease.

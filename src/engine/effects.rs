@@ -97,6 +97,17 @@ pub(super) fn begin(engine: &Engine, effect: Effect) {
                 send(Outcome::Lease { deployment, lease }).await;
             });
         }
+        Effect::BreakLease { environment, who, since } => {
+            let (lease, asker) = (engine.newest_lease(&environment), engine.asker());
+            tokio::spawn(async move {
+                let broken = tokio::time::timeout(LEASE, lease.break_seen(&asker, &who, since)).await;
+                let done = match broken {
+                    Ok(broken) => broken.map_err(|denied| denied.to_string()),
+                    Err(_) => Err(format!("nobody answered within {} seconds", LEASE.as_secs())),
+                };
+                send(Outcome::LeaseBreak { environment, done }).await;
+            });
+        }
         Effect::ObserveEnvironment { environment, deployment } => {
             let settings = engine.settings_of(deployment);
             let running: Vec<ReplicaKey> = engine.state.running(&environment).into_iter().collect();

@@ -2,7 +2,7 @@
 //! there is one.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -16,7 +16,7 @@ use crate::domain::project::{Environment, HealthCheck};
 use crate::probe::http::{Ask, Prober};
 use crate::router::nginx::labelled;
 use crate::runtime::deploy::observe;
-use crate::runtime::lease::{Asker, Lease};
+use crate::runtime::lease::{self, Asker, Lease};
 use crate::runtime::process::{Process, below};
 use crate::runtime::replica;
 use crate::store::layout::replica_directory;
@@ -25,6 +25,9 @@ use crate::store::layout::replica_directory;
 const REPLICAS: Duration = Duration::from_secs(2);
 /// What changes on a Docker engine is told of this long after it did.
 const SOON: Duration = Duration::from_millis(100);
+
+/// How long the lease's engines may take to answer.
+const LEASE: Duration = Duration::from_secs(3);
 
 /// What one watch asks.
 pub(super) struct Probe {
@@ -52,6 +55,7 @@ impl Probe {
 
     async fn replicas(&self) {
         let mut engines = Held::default();
+        let mut lease = LeaseLook::default();
         loop {
             let wanted = self.meant.of(&self.environment);
             engines.hold(&self.engines, &self.environment, &self.home, &wanted);
@@ -73,7 +77,7 @@ impl Probe {
                 let _ =
                     self.measured.send(Sample::Hosts { environment: environment(), at: now(), hosts }).await;
             }
-            let holder = self.holder().await;
+            let holder = lease.holder(self, engines.lease_events()).await;
             let _ = self.measured.send(Sample::Lease { environment: environment(), at: now(), holder }).await;
             let _ = self
                 .measured
@@ -87,11 +91,6 @@ impl Probe {
         }
     }
 
-    /// Who may change the environment.
-    async fn holder(&self) -> Option<LeaseHolder> {
-        self.lease.holder(&self.asker).await.ok().flatten().map(|(_, holder)| holder)
-    }
-
     fn look(&self, meant: Meant, all: &[Process]) -> ReplicaSample {
         let status = replica::status(&replica_directory(&self.directory, &meant.key));
         ReplicaSample {
@@ -100,9 +99,9 @@ impl Probe {
             state: status.state,
             since: status.since,
             restarts: status.restarts,
-            port: status.port(),
             last_exit: status.last_exit,
             pid: status.pid,
+            port: status.address.map(|at| at.port()),
             weight: meant.weight,
             memory: status.pid.map(|pid| resident(pid, all)),
             memory_limit: None,
@@ -158,6 +157,33 @@ impl Probe {
             }
         };
         Some((ask, Some(routed.key.deployment)))
+    }
+}
+
+/// Who was seen to hold the lease, and when that was looked at.
+#[derive(Default)]
+struct LeaseLook {
+    holder: Option<LeaseHolder>,
+    looked: Option<(Instant, u64)>,
+}
+
+impl LeaseLook {
+    /// Who may change the environment. A file is read each time; engines are asked when they told that something has
+    /// happened to a lease's container, and for its heartbeat while somebody holds it.
+    async fn holder(&mut self, probe: &Probe, events: u64) -> Option<LeaseHolder> {
+        let is_known = match (&probe.lease, self.looked) {
+            (Lease::File(_), _) | (_, None) => false,
+            (Lease::Engines { .. }, Some((at, seen))) => {
+                seen == events && (self.holder.is_none() || at.elapsed() < lease::HEARTBEAT.into())
+            }
+        };
+        if !is_known {
+            self.looked = Some((Instant::now(), events));
+            // An engine that does not answer holds nothing up: its host is told of as unreachable.
+            let asked = tokio::time::timeout(LEASE, probe.lease.holder(&probe.asker)).await;
+            self.holder = asked.ok().and_then(Result::ok).flatten().map(|(_, holder)| holder);
+        }
+        self.holder.clone()
     }
 }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::deployments::newest_lease;
 use crate::domain::command::CommitFacts;
 use crate::domain::ids::{AttemptKey, CommitId, EnvironmentName, Owner, ReleaseNumber, RunId, StepId};
 use crate::domain::query::{Answer, CommitRow, LogSource, PromotionPreview, Query, RunSummary};
 use crate::domain::state::{Run, RunEnd, RunPhase, State};
 use crate::git::Mirror;
+use crate::runtime::lease::{Asker, Lease};
 use crate::store::journal::{self, Journal};
 use crate::store::layout::Layout;
 use crate::wire::protocol::Reply;
@@ -29,6 +31,8 @@ pub(super) enum Later {
     Resolve(String),
     /// The chain.
     VerifyChain,
+    /// Who holds a lease, which engines may have to be asked for.
+    Lease(Lease, Asker),
     /// A promotion, whose commits are git's to say: those of `to` that `from` has not.
     Promotion { preview: Box<PromotionPreview>, from: Option<CommitId>, to: CommitId },
 }
@@ -98,6 +102,10 @@ pub(super) fn at_once(
             Ok(preview) => answered(Answer::Rollback { preview: Box::new(preview) }),
             Err(refusal) => Reply::Refused { refusal },
         },
+        Query::Lease { environment } => {
+            let asker = Asker { engine: layout.state.clone(), repository: layout.repository.clone() };
+            return Err(Later::Lease(newest_lease(state, layout, &environment), asker));
+        }
         Query::Sources { environment } => {
             answered(Answer::Sources { sources: sources(state, layout, &environment) })
         }
@@ -191,6 +199,12 @@ impl Later {
 impl Asked {
     /// Asks and answers.
     pub(super) async fn answer(self) -> Reply {
+        if let Later::Lease(lease, asker) = &self.later {
+            return match lease.holder(asker).await {
+                Ok(holder) => answered(Answer::Lease { holder: holder.map(|(_, holder)| holder) }),
+                Err(denied) => failed(format!("Who holds it could not be found out: {denied}.")),
+            };
+        }
         let guard = Arc::clone(&self.mirror).lock_owned().await;
         let answer = tokio::task::spawn_blocking(move || {
             let reply = self.find_out();
@@ -227,6 +241,8 @@ impl Asked {
                 }
                 answered(Answer::Promotion { preview })
             }
+            // Answered above: engines are asked without blocking.
+            Later::Lease(..) => failed("A lease is asked for elsewhere."),
             Later::VerifyChain => match journal::verify_file(&self.layout.journal()) {
                 Ok(chain) => answered(Answer::Chain { rows: chain.rows, broken: chain.broken }),
                 Err(error) => failed(format!("The journal could not be read: {error}.")),

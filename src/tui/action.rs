@@ -57,6 +57,8 @@ pub enum Action {
     Hold,
     /// End a held deployment as it is.
     Leave,
+    /// Take the environment's lease from somebody else.
+    BreakLease,
     /// Search the log.
     Search,
     /// The next hit.
@@ -219,6 +221,7 @@ pub const fn has_field(dialog: &Dialog) -> bool {
             | Dialog::Promote(_)
             | Dialog::Rollback(_)
             | Dialog::Word(_)
+            | Dialog::Lease(_)
     )
 }
 
@@ -271,9 +274,10 @@ mod tests {
                 Action::NextPlace | Action::PreviousPlace | Action::OpenPlace | Action::Replicas => 1,
                 Action::ShowLogs | Action::Sources | Action::OtherPlace => 1,
                 Action::Promote | Action::Rollback | Action::GoOn | Action::Hold | Action::Leave => 1,
+                Action::BreakLease => 1,
             }
         };
-        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 48);
+        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 49);
         for entry in ACTIONS {
             assert_eq!(ACTIONS.iter().filter(|other| other.action == entry.action).count(), 1);
         }

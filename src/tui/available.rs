@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::arrange;
+use super::lease;
 use super::model::{Focus, Link, Model, Screen};
 use super::places::Row;
 use super::target::{self, Word};
@@ -110,6 +111,7 @@ impl Action {
             Self::GoOn => linked().and_then(|()| target::spoken_to(model, Word::Go).map(|_| ())),
             Self::Hold => linked().and_then(|()| target::spoken_to(model, Word::Hold).map(|_| ())),
             Self::Leave => linked().and_then(|()| target::spoken_to(model, Word::Leave).map(|_| ())),
+            Self::BreakLease => linked().and_then(|()| lease::foreign(model).map(|_| ())),
             Self::Findings => need(!model.findings().is_empty(), "none"),
             Self::Runs => need(!model.state.runs.is_empty(), "no run yet"),
             Self::OlderRun => {

@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 
 use super::confirm::Confirmation;
 use super::model::{Dialog, Model, Request};
-use super::{promote, rollback, target, word};
+use super::{lease, promote, rollback, target, word};
 use crate::domain::command::{Command, Refusal};
 use crate::domain::event::{Envelope, Event};
 use crate::domain::ids::{DeploymentId, Owner};
@@ -29,6 +29,7 @@ pub(super) fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request
         Some(Dialog::Promote(dialog)) => promote::key(dialog, model, event, requests).map(Dialog::Promote),
         Some(Dialog::Rollback(dialog)) => rollback::key(dialog, model, event, requests).map(Dialog::Rollback),
         Some(Dialog::Word(dialog)) => word::key(dialog, model, event, requests).map(Dialog::Word),
+        Some(Dialog::Lease(dialog)) => lease::key(dialog, model, event, requests).map(Dialog::Lease),
         other => {
             model.dialog = other;
             return false;
@@ -58,6 +59,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Some(Dialog::Promote(dialog)) => promote::paste(dialog, &model.state, text),
         Some(Dialog::Rollback(dialog)) => rollback::paste(dialog, &model.state, text),
         Some(Dialog::Word(dialog)) => word::paste(dialog, &model.state, text),
+        Some(Dialog::Lease(dialog)) => lease::paste(dialog, text),
         _ => {}
     }
 }
@@ -141,6 +143,7 @@ fn word_of(model: &mut Model) -> Option<&mut Confirmation> {
         Some(Dialog::Promote(dialog)) => Some(&mut dialog.word),
         Some(Dialog::Rollback(dialog)) => Some(&mut dialog.word),
         Some(Dialog::Word(dialog)) => Some(&mut dialog.word),
+        Some(Dialog::Lease(dialog)) => Some(&mut dialog.word),
         _ => None,
     }
 }
@@ -209,6 +212,9 @@ pub(super) fn done(model: &Model, command: &Command, rows: &[Envelope]) -> Optio
         (Command::Go { deployment, .. }, _) => format!("Deployment {deployment} goes on. H holds it again."),
         (Command::Hold { deployment }, _) => {
             format!("Deployment {deployment} holds before its next step. c goes on, R takes it back.")
+        }
+        (Command::BreakLease { environment, who, .. }, _) => {
+            format!("The lease of {} is being taken from {who}.", target::title(state, environment))
         }
         (Command::Leave { deployment, .. }, _) => {
             let place = place(deployment).unwrap_or_else(|| "its environment".to_owned());

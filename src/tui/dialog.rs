@@ -93,7 +93,7 @@ fn other(model: &mut Model, event: KeyEvent) {
             KeyCode::Char('q' | '?' | 'o' | 'u') => model.dialog = None,
             _ => {}
         },
-        Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_)) | None => {}
+        Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_) | Dialog::Lease(_)) | None => {}
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) fn step(model: &mut Model, by: isize) {
             *top = moved(*top, text.saturating_sub(page) + 1);
         }
         Some(Dialog::Promote(_) | Dialog::Rollback(_)) => deploying::step(model, by),
-        Some(Dialog::Acknowledge { .. } | Dialog::Word(_)) | None => {}
+        Some(Dialog::Acknowledge { .. } | Dialog::Word(_) | Dialog::Lease(_)) | None => {}
     }
 }
 
@@ -157,7 +157,7 @@ fn enter(model: &mut Model, requests: &mut Vec<Request>) {
             }
         }
         // Those about deployments have taken it already.
-        Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_)) => {}
+        Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_) | Dialog::Lease(_)) => {}
         Some(Dialog::Help { .. } | Dialog::Findings { .. }) | None => {}
     }
 }
@@ -173,7 +173,9 @@ pub(super) fn paste(model: &mut Model, text: &str) {
             model.commits.at = 0;
         }
         Some(Dialog::Acknowledge { field, .. }) => field.paste(text),
-        Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_)) => deploying::paste(model, text),
+        Some(Dialog::Promote(_) | Dialog::Rollback(_) | Dialog::Word(_) | Dialog::Lease(_)) => {
+            deploying::paste(model, text);
+        }
         Some(Dialog::Help { .. } | Dialog::Runs { .. } | Dialog::Cancel { .. } | Dialog::Findings { .. })
         | None => {}
     }

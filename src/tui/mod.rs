@@ -16,6 +16,7 @@ mod follow;
 mod fuzzy;
 mod input;
 mod layout;
+pub mod lease;
 pub mod log;
 pub mod logs;
 pub mod look;

@@ -151,6 +151,8 @@ pub enum Dialog {
     Rollback(Box<RollbackDialog>),
     /// A word to a deployment under way.
     Word(Box<WordDialog>),
+    /// Somebody else's lease.
+    Lease(Box<super::lease::LeaseDialog>),
 }
 
 /// Everything the console knows.

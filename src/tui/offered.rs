@@ -50,6 +50,7 @@ pub(super) fn footer(model: &Model) -> Vec<FooterKey> {
             // Without an environment there is nothing to deploy to, and nothing to say about it.
             (_, Action::Promote | Action::Rollback) => !target::chain(&model.state).is_empty(),
             (_, Action::GoOn | Action::Hold | Action::Leave) => target::under_way(model).next().is_some(),
+            (_, Action::BreakLease) => super::lease::foreign(model).is_ok(),
             (_, Action::OpenLog | Action::Findings) => !nothing,
             (_, Action::Cancel | Action::Retry | Action::Shell | Action::Acknowledge) => !nothing,
             _ => true,

@@ -148,6 +148,7 @@ fn done(command: &Command, queued: Option<RunId>) -> String {
         | Command::Go { .. }
         | Command::Hold { .. }
         | Command::Back { .. }
+        | Command::BreakLease { .. }
         | Command::Leave { .. } => "Done.".to_owned(),
     }
 }

@@ -317,6 +317,7 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
         Action::GoOn => word::open(model, Word::Go, requests),
         Action::Hold => word::open(model, Word::Hold, requests),
         Action::Leave => word::open(model, Word::Leave, requests),
+        Action::BreakLease => super::lease::open(model),
         Action::Help => model.dialog = Some(Dialog::Help { top: 0 }),
         Action::Palette => model.dialog = Some(Dialog::Palette { field: Field::new(), at: 0 }),
         Action::Reconnect => requests.push(Request::Reconnect),

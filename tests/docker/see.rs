@@ -448,8 +448,8 @@ async fn a_million_lines_of_backlog_are_measured() {
     let watch = project.watch();
     let python = "import time\n\
         for n in range(1000000): print('line', n, 'x' * 60)\n\
-        print('newest')\ntime.sleep(3600)";
-    let id = project.replica(1, python, |body| body.cmd.as_mut().unwrap()[1] = "-W".to_owned()).await;
+        print('newest', flush=True)\ntime.sleep(3600)";
+    let id = project.replica(1, python, |body| body.cmd.as_mut().unwrap()[1] = "-B".to_owned()).await;
     let _ = id;
     tokio::time::sleep(Duration::from_secs(45)).await;
     let resident = || {

@@ -163,7 +163,12 @@ impl Dockerd {
             ])
             // With rules of its own it would take those of the machine's engine away. Ports are its proxy's work.
             .args(["--iptables=false", "--ip6tables=false", "--shutdown-timeout", "2"])
-            .arg(format!("--default-address-pool=base=10.{}.{}.0/24,size=28", litter::NETWORKS, self.number));
+;
+        // Only the first time: with pools of its own and networks from before, dockerd removes the machine's `docker0`.
+        if !self.directory.join("data/network/files/local-kv.db").exists() {
+            let (networks, number) = (litter::NETWORKS, self.number);
+            command.arg(format!("--default-address-pool=base=10.{networks}.{number}.0/24,size=28"));
+        }
         if let Some((driver, mtu)) = like_the_machines() {
             command.args(["--storage-driver", &driver, "--mtu", &mtu]);
         }

@@ -11,6 +11,7 @@ use crate::domain::state::{
     Deployment, DeploymentKind, DeploymentPhase, Ending, Live, RollbackVerdict, State, StepPhase, StepState,
     WayBack,
 };
+use crate::domain::time::Timestamp;
 
 pub(super) fn promote(draft: &mut Draft, promote: Promote) -> Result<(), Refusal> {
     let Promote { environment: name, release: number, plan: digest, seen, confirm, reason } = promote;
@@ -320,6 +321,41 @@ pub(super) fn leave(
     }
     let why = format!("It was left as it is: {reason}");
     draft.write(Event::DeploymentFinished { deployment: number, ending: Ending::Broken { why } });
+    Ok(())
+}
+
+/// Takes a lease from somebody else. What this project itself has under way is held, left or taken back instead.
+pub(super) fn break_lease(
+    draft: &mut Draft,
+    environment: EnvironmentName,
+    who: String,
+    since: Timestamp,
+    (confirm, reason): (&str, &str),
+) -> Result<(), Refusal> {
+    let is_known = draft.state.deployments.values().any(|one| one.environment == environment);
+    if !is_known {
+        draft.state.environment(&environment)?;
+    }
+    if let Some((number, _)) = draft.state.under_way(&environment).filter(|(_, one)| one.lease.is_some()) {
+        return refuse(
+            RefusalKind::State,
+            format!("Deployment {number} of this very project holds the lease of {environment}."),
+            "Hold it and leave it as it is, or take it back: both give the lease back.",
+        );
+    }
+    if draft.state.lease_breaks.contains_key(&environment) {
+        return refuse(
+            RefusalKind::State,
+            format!("The lease of {environment} is being broken already."),
+            "",
+        );
+    }
+    typed(&environment, confirm)?;
+    let reason = reason.trim().to_owned();
+    if reason.is_empty() {
+        return refuse(RefusalKind::Confirmation, "Breaking a lease needs a reason.", "Say why.");
+    }
+    draft.write(Event::LeaseBreakBegun { environment, who, since, reason });
     Ok(())
 }
 

@@ -27,6 +27,11 @@ pub(super) fn decides(draft: &mut Draft, outcome: Outcome) {
         Outcome::Prepared { run, plan } => prepared(draft, run, plan),
         Outcome::Finished { key, verdict, output } => finished(draft, key, verdict, *output),
         Outcome::Observed { key, found } => observed(draft, key, found),
+        // Once: an engine that is started again asks again.
+        Outcome::LeaseBreak { environment, done } if draft.state.lease_breaks.contains_key(&environment) => {
+            draft.write(Event::LeaseBreakEnded { environment, trouble: done.err() });
+        }
+        Outcome::LeaseBreak { .. } => {}
         Outcome::Lease { deployment, lease } => deployment::leased(draft, deployment, lease),
         Outcome::EnvironmentObserved { environment, deployment, live } => {
             deployment::observed(draft, environment, deployment, live);

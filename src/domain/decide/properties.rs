@@ -100,6 +100,10 @@ fn outcome_of(state: &State, effect: &Effect, how: u8) -> Option<Outcome> {
                 if how.is_multiple_of(8) { Err("taken".to_owned()) } else { Ok(Epoch(u64::from(how))) };
             Outcome::Lease { deployment: *deployment, lease }
         }
+        Effect::BreakLease { environment, .. } => {
+            let done = if how.is_multiple_of(2) { Ok(()) } else { Err("somebody else holds it".to_owned()) };
+            Outcome::LeaseBreak { environment: environment.clone(), done }
+        }
         Effect::ObserveEnvironment { environment, deployment } => {
             let answers = match how % 4 {
                 0 => None,

@@ -248,6 +248,24 @@ mod tests {
     }
 
     #[test]
+    fn only_the_lease_that_was_seen_is_broken_and_its_holder_finds_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lease");
+        let (one, other) = (asker("a"), asker("b"));
+        assert_eq!(break_off(&path, Epoch(1)).unwrap(), Ok(None));
+        acquire(&path, &one, DeploymentId(1)).unwrap().unwrap();
+        let seen = holder(&path).unwrap();
+        let why = break_off(&path, Epoch(7)).unwrap().unwrap_err();
+        assert!(why.contains("another lease by now"), "{why}");
+        check(&path, Epoch(1)).unwrap();
+        assert!(break_off(&path, seen.epoch).unwrap().unwrap().is_some());
+        assert!(check(&path, Epoch(1)).is_err());
+        assert!(renew(&path, &one, DeploymentId(1), Epoch(1)).unwrap().is_err());
+        assert!(holder(&path).is_none());
+        assert_eq!(acquire(&path, &other, DeploymentId(7)).unwrap(), Ok(Epoch(2)));
+    }
+
+    #[test]
     fn one_without_a_heartbeat_is_taken_over_and_a_broken_file_stops_nobody() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lease");

@@ -16,6 +16,7 @@ use crate::docker::{self, Engine};
 use crate::domain::health::LeaseHolder;
 use crate::domain::ids::{DeploymentId, EnvironmentName, Epoch};
 use crate::domain::project::{Environment, Host, Router};
+use crate::domain::time::Timestamp;
 
 pub use crate::docker::lease::{HEARTBEAT, TTL};
 
@@ -213,12 +214,22 @@ impl Lease {
         }
     }
 
-    /// Ends a lease on an operator's word, if it is still the one that was seen. Says who had it; `None` when nobody
-    /// did.
+    /// Takes the lease from the one who was seen to hold it: at its next look it finds that it has it no more.
     ///
     /// # Errors
-    /// When it is another one by now, or cannot be ended.
-    pub async fn break_off(&self, seen: Epoch) -> Result<Option<String>, Denied> {
+    /// When somebody else holds it by now, or nobody does, or it cannot be ended.
+    pub async fn break_seen(&self, asker: &Asker, who: &str, since: Timestamp) -> Result<(), Denied> {
+        let Some((epoch, holder)) = self.holder(asker).await? else {
+            return Err(Denied::Held("nobody holds it any more".to_owned()));
+        };
+        if holder.who != who || holder.since != since {
+            return Err(Denied::Held(format!("{} holds it by now, for {}", holder.who, holder.what)));
+        }
+        self.break_off(epoch).await.map(|_| ())
+    }
+
+    /// Ends a lease, if it is still the one that was seen. Says who had it; `None` when nobody did.
+    async fn break_off(&self, seen: Epoch) -> Result<Option<String>, Denied> {
         match self {
             Self::File(path) => {
                 let path = path.clone();

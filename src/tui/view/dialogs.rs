@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Clear, Widget as _};
 
-use super::{Words, confirm, fold, panel, promote, put, rollback, run_words, steps, word};
+use super::{Words, confirm, fold, lease, panel, promote, put, rollback, run_words, steps, word};
 use crate::domain::query::CommitRow;
 use crate::domain::state::RunPhase;
 use crate::tui::action::{ACTIONS, Action, Key};
@@ -39,6 +39,7 @@ pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
         Some(Dialog::Promote(dialog)) => promote::draw(model, dialog, area, buffer),
         Some(Dialog::Rollback(dialog)) => rollback::draw(model, dialog, area, buffer),
         Some(Dialog::Word(dialog)) => word::draw(model, dialog, area, buffer),
+        Some(Dialog::Lease(dialog)) => lease::draw(model, dialog, area, buffer),
     }
 }
 
@@ -49,6 +50,7 @@ pub(crate) fn last_top(model: &Model) -> usize {
         Some(Dialog::Promote(dialog)) => Some(promote::sheet(model, dialog, area.width)),
         Some(Dialog::Rollback(dialog)) => Some(rollback::sheet(model, dialog, area.width)),
         Some(Dialog::Word(dialog)) => word::sheet(model, dialog, area.width),
+        Some(Dialog::Lease(dialog)) => Some(lease::sheet(model, dialog, area.width)),
         _ => None,
     };
     sheet.map_or(0, |sheet| confirm::last_top(model, &sheet, area))

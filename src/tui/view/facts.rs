@@ -42,6 +42,7 @@ pub(crate) fn lines(
     }
     said.replicas(name, settings);
     said.hosts(name);
+    said.drift(name);
     said.probe(name);
     said.restarts(name);
     said.observed(name);
@@ -227,7 +228,7 @@ impl Said<'_> {
             match &host.reached {
                 _ if !fresh => well.push((Role::Warn, format!("? {}", host.name))),
                 Ok(version) => {
-                    well.push((Role::Text, format!("{} {} {version}", theme.pick("●", "*"), host.name)))
+                    well.push((Role::Text, format!("{} {} {version}", theme.pick("●", "*"), host.name)));
                 }
                 Err(_) => {}
             }
@@ -355,9 +356,14 @@ impl Said<'_> {
         if !parts.is_empty() {
             self.sentence((" ", Role::Dim), Role::Dim, &parts.join(" · "), 1);
         }
+    }
+
+    fn drift(&mut self, name: &EnvironmentName) {
+        let drift = self.model.drift(name);
         if !drift.is_empty() {
             let text = format!("drift: {}", drift.join("; "));
-            self.sentence((model.theme.glyph(Mark::Inconclusive), Role::Warn), Role::Warn, &text, 4);
+            let mark = (self.model.theme.glyph(Mark::Inconclusive), Role::Warn);
+            self.sentence(mark, Role::Warn, &text, 3);
         }
     }
 

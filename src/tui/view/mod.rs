@@ -14,6 +14,7 @@ pub(crate) mod facts;
 pub(crate) mod foot;
 pub(crate) mod footer;
 pub(crate) mod header;
+pub(crate) mod lease;
 pub(crate) mod log;
 pub(crate) mod logs;
 pub(crate) mod numbers;

@@ -97,20 +97,38 @@ fn columns(room: usize, rows: &[&ReplicaSample]) -> Vec<Column> {
     }
     let wide =
         |columns: &[Column]| columns.iter().map(|(_, wide, _)| wide + 2).sum::<usize>().saturating_sub(2);
-    for least in [
-        "port",
-        "pid",
-        "last exit",
-        "cpu",
-        "weight",
-        "memory",
-        "last exit",
-        "since",
-        "release",
-        "health",
-        "restarts",
-        "host",
-    ] {
+    // Of containers what they use says more than since when they do.
+    let least: &[&str] = if columns.iter().any(|(name, ..)| *name == "host") {
+        &[
+            "port",
+            "pid",
+            "last exit",
+            "weight",
+            "since",
+            "last exit",
+            "release",
+            "restarts",
+            "cpu",
+            "memory",
+            "health",
+            "host",
+        ]
+    } else {
+        &[
+            "port",
+            "pid",
+            "last exit",
+            "cpu",
+            "weight",
+            "memory",
+            "last exit",
+            "since",
+            "release",
+            "health",
+            "restarts",
+        ]
+    };
+    for &least in least {
         if wide(&columns) <= room {
             break;
         }
