@@ -11,4 +11,5 @@
 mod connect;
 #[path = "../support/engines.rs"]
 mod engines;
+mod lease;
 mod support;
