@@ -45,7 +45,7 @@ impl Drop for Project {
         for url in &self.urls {
             let options = RemoveContainerOptionsBuilder::new().force(true).build();
             wait(async {
-                drop(engines::client(url).remove_container(&self.container(), Some(options)).await)
+                drop(engines::client(url).remove_container(&self.container(), Some(options)).await);
             });
         }
     }
@@ -116,7 +116,8 @@ fn of_two_that_ask_at_once_exactly_one_has_it() {
                 (denied, Ok(epoch)) => (&other, round + 100, epoch, denied),
                 both => panic!("nobody has it: {both:?}"),
             };
-            assert!(held(loser).contains("for deployment #"));
+            let said = held(loser);
+            assert!(said.contains("for deployment #"), "{said}");
             assert!(epoch > before, "the epoch only grows: {epoch:?} after {before:?}");
             before = epoch;
             lease.check(epoch).await.unwrap();

@@ -33,6 +33,10 @@ const RECORD: &str = "towpath.lease";
 const VERSION: u32 = 1;
 /// How long one answer may take: a heartbeat that waits longer is none.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How often a container that is just being removed is looked at again, and after which pause: 2 s in all.
+const PATIENCE: u32 = 40;
+/// See [`PATIENCE`].
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 /// A record has less bytes than this; what has more is not ours.
 const LIMIT: usize = 64 * 1024;
 
@@ -98,6 +102,19 @@ impl Holding<'_> {
 
     /// Who has it; `None` when nobody.
     pub(super) async fn look(&self) -> Result<Option<Made>> {
+        let mut seen = self.look_once().await;
+        for _ in 0..PATIENCE {
+            match &seen {
+                Err(Refusal::Unasked(cause)) if is_passing(&cause.measured) => {}
+                _ => break,
+            }
+            tokio::time::sleep(PAUSE).await;
+            seen = self.look_once().await;
+        }
+        seen
+    }
+
+    async fn look_once(&self) -> Result<Option<Made>> {
         let name = self.name();
         let seen = match self.client().inspect_container(&name, None::<InspectContainerOptions>).await {
             Ok(seen) => seen,
@@ -160,7 +177,7 @@ impl Holding<'_> {
             .await
         {
             Ok(()) => Ok(true),
-            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) if status(&error) == Some(404) || is_passing(&error.to_string()) => Ok(false),
             Err(error) => Err(self.unasked("renewed", &error)),
         }
     }
@@ -219,6 +236,11 @@ impl Holding<'_> {
             Err(error) => Err(self.unasked("given back", &error)),
         }
     }
+}
+
+/// Whether the engine says of a container that it is just being removed, which it calls an error of its own.
+fn is_passing(said: &str) -> bool {
+    ["RWLayer", "marked for removal", "is dead"].iter().any(|part| said.contains(part))
 }
 
 fn parse(text: &[u8]) -> Option<Record> {

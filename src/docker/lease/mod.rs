@@ -29,7 +29,7 @@ pub const TTL: Millis = Millis::seconds(30);
 pub const HEARTBEAT: Millis = Millis::seconds(10);
 
 /// How often two that ask at once may take turns before one gives up: each turn ends with a holder.
-const TURNS: u32 = 8;
+const TURNS: u32 = 40;
 
 /// Why it is not had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,6 +294,8 @@ async fn take(
         if let Some(id) = holding.create(&record).await? {
             return Ok(Some(id));
         }
+        // A name is taken a moment before its container can be seen, and free a moment after it is gone.
+        tokio::time::sleep(holding::PAUSE).await;
     }
     Err(Refusal::Held(format!("others take it in turns on {}, {last} lately", holding.engine.name())))
 }
