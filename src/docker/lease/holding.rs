@@ -102,24 +102,25 @@ impl Holding<'_> {
 
     /// Who has it; `None` when nobody.
     pub(super) async fn look(&self) -> Result<Option<Made>> {
-        let mut seen = self.look_once().await;
-        for _ in 0..PATIENCE {
-            match &seen {
-                Err(Refusal::Unasked(cause)) if is_passing(&cause.measured) => {}
-                _ => break,
+        let mut left = PATIENCE;
+        loop {
+            match self.look_once().await {
+                Ok(seen) => return seen,
+                // So says the engine, in many words, of a container that is just being removed.
+                Err(error) if status(&error) == Some(500) && left > 0 => left -= 1,
+                Err(error) => return Err(self.unasked("read", &error)),
             }
             tokio::time::sleep(PAUSE).await;
-            seen = self.look_once().await;
         }
-        seen
     }
 
-    async fn look_once(&self) -> Result<Option<Made>> {
+    /// One look; the outer error is one of the engine's.
+    async fn look_once(&self) -> std::result::Result<Result<Option<Made>>, Error> {
         let name = self.name();
         let seen = match self.client().inspect_container(&name, None::<InspectContainerOptions>).await {
             Ok(seen) => seen,
-            Err(error) if status(&error) == Some(404) => return Ok(None),
-            Err(error) => return Err(self.unasked("read", &error)),
+            Err(error) if status(&error) == Some(404) => return Ok(Ok(None)),
+            Err(error) => return Err(error),
         };
         let id = seen.id.unwrap_or_default();
         let found = seen.config.and_then(|config| config.labels).unwrap_or_default();
@@ -127,19 +128,19 @@ impl Holding<'_> {
         let first = found.get(RECORD).and_then(|text| parse(text.as_bytes()));
         let (true, Some(first)) = (ours.iter().all(|(name, value)| found.get(name) == Some(value)), first)
         else {
-            return Err(Refusal::Held(format!(
+            return Ok(Err(Refusal::Held(format!(
                 "a container that is not towpath's has the lease's name {name} on {}; it is left as it is: look at it, \
                  and remove or rename it",
                 self.engine.name()
-            )));
+            ))));
         };
         // A holder that was killed between the two has the first record alone.
         let record = match self.read(&id).await {
             Ok(text) => parse(&text).filter(|record| record.epoch == first.epoch).unwrap_or(first),
             Err(error) if status(&error) == Some(404) => first,
-            Err(error) => return Err(self.unasked("read", &error)),
+            Err(error) => return Err(error),
         };
-        Ok(Some(Made { id, record }))
+        Ok(Ok(Some(Made { id, record })))
     }
 
     async fn read(&self, id: &str) -> std::result::Result<Vec<u8>, Error> {
@@ -177,8 +178,12 @@ impl Holding<'_> {
             .await
         {
             Ok(()) => Ok(true),
-            Err(error) if status(&error) == Some(404) || is_passing(&error.to_string()) => Ok(false),
-            Err(error) => Err(self.unasked("renewed", &error)),
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            // It may be just being removed; or the engine's disk is full.
+            Err(error) => match self.look().await? {
+                Some(made) if made.id == id => Err(self.unasked("renewed", &error)),
+                _ => Ok(false),
+            },
         }
     }
 
@@ -236,11 +241,6 @@ impl Holding<'_> {
             Err(error) => Err(self.unasked("given back", &error)),
         }
     }
-}
-
-/// Whether the engine says of a container that it is just being removed, which it calls an error of its own.
-fn is_passing(said: &str) -> bool {
-    ["RWLayer", "marked for removal", "is dead"].iter().any(|part| said.contains(part))
 }
 
 fn parse(text: &[u8]) -> Option<Record> {
