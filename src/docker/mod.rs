@@ -9,6 +9,7 @@
 //! | [`transfer`] | an image on its way to a host |
 //! | [`credentials`] | the user's own, for registries |
 //! | `place`, `context`, `ssh` | where a url, a variable or a context leads; one connection of ssh |
+//! | [`lease`] | an environment's lease, on the engines themselves |
 //! | [`labels`] | what everything of ours is called, and how it is known to be ours |
 //! | [`network`] | an environment's network |
 //! | [`replica`] | replicas as containers |

@@ -438,7 +438,7 @@ pub struct Host {
     pub url: String,
     /// The IP address of it at which the router reaches its containers; they publish their ports there and nowhere
     /// else. `None`: 127.0.0.1 of an engine on this machine, the url's own address otherwise.
-    pub address: Option<std::net::IpAddr>,
+    pub address: Option<core::net::IpAddr>,
     /// The directory with `ca.pem`, `cert.pem` and `key.pem` for `tcp://`; `None` is without TLS.
     pub tls: Option<String>,
 }

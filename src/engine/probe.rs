@@ -174,7 +174,7 @@ impl LeaseLook {
         let is_known = match (&probe.lease, self.looked) {
             (Lease::File(_), _) | (_, None) => false,
             (Lease::Engines { .. }, Some((at, seen))) => {
-                seen == events && (self.holder.is_none() || at.elapsed() < lease::HEARTBEAT.into())
+                seen == events && (self.holder.is_none() || at.elapsed() < Duration::from(lease::HEARTBEAT))
             }
         };
         if !is_known {

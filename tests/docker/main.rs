@@ -11,15 +11,18 @@
 mod connect;
 #[path = "../support/engines.rs"]
 mod engines;
+mod lease;
 #[path = "../support/nginx.rs"]
 mod program;
 mod project;
 mod see;
 #[path = "../deploy/site.rs"]
+#[allow(dead_code, reason = "the deployments of processes use all of it")]
 mod site;
 mod support;
 mod three;
 #[path = "../deploy/world.rs"]
+#[allow(dead_code, reason = "the deployments of processes use all of it")]
 mod world;
 
 use std::io::Write as _;

@@ -162,8 +162,7 @@ impl Dockerd {
                 "native.cgroupdriver=cgroupfs",
             ])
             // With rules of its own it would take those of the machine's engine away. Ports are its proxy's work.
-            .args(["--iptables=false", "--ip6tables=false", "--shutdown-timeout", "2"])
-;
+            .args(["--iptables=false", "--ip6tables=false", "--shutdown-timeout", "2"]);
         // Only the first time: with pools of its own and networks from before, dockerd removes the machine's `docker0`.
         if !self.directory.join("data/network/files/local-kv.db").exists() {
             let (networks, number) = (litter::NETWORKS, self.number);
