@@ -92,7 +92,7 @@ impl Case {
                 branches: Vec::new(),
             },
             inputs: BTreeMap::new(),
-            home: std::path::PathBuf::new(),
+            home: PathBuf::new(),
             mirror: repository.join(".git"),
             artifacts: base.join("artifacts"),
             cache: base.join("cache"),

@@ -15,6 +15,7 @@ use crate::runtime::command::Ended;
 use crate::runtime::docker::{Ground, once};
 use crate::runtime::fleet::Fleet;
 use crate::runtime::python::halt::Halt;
+use crate::runtime::replica::without_shell;
 use crate::runtime::workbench::Workbench;
 
 /// Starts one replica as a container on its host, secrets in its environment. Gives its port back.
@@ -123,14 +124,15 @@ pub(super) fn env(bench: &Workbench, deploy: &Deploy, target: &Target) -> BTreeM
 /// A role's command line as a container runs it. Plain words are run as they are, for an image may have no shell;
 /// anything else is the shell's, whose place the program takes where it can, so that signals reach it.
 fn command(line: &str, port: u16) -> Vec<String> {
+    let Some(simple) = without_shell(line) else {
+        return vec!["sh".to_owned(), "-c".to_owned(), line.to_owned()];
+    };
     let filled = line.replace("${PORT}", &port.to_string()).replace("$PORT", &port.to_string());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+ ".contains(c);
-    let first = filled.split_whitespace().next().unwrap_or_default();
-    if filled.chars().all(is_plain) && !first.contains('=') && !first.is_empty() {
+    if filled.chars().all(is_plain) {
         return filled.split_whitespace().map(ToOwned::to_owned).collect();
     }
-    let line = crate::runtime::replica::without_shell(line).unwrap_or_else(|| line.to_owned());
-    vec!["sh".to_owned(), "-c".to_owned(), line]
+    vec!["sh".to_owned(), "-c".to_owned(), simple]
 }
 
 #[cfg(test)]
@@ -150,5 +152,6 @@ mod tests {
         assert_eq!(command("cd /app && ./run", 1), ["sh", "-c", "cd /app && ./run"]);
         assert_eq!(command("DEBUG=1 ./run", 1), ["sh", "-c", "DEBUG=1 ./run"]);
         assert_eq!(command("run $HOME", 1), ["sh", "-c", "exec run $HOME"]);
+        assert_eq!(command("exec python beat.py", 1), ["sh", "-c", "exec python beat.py"]);
     }
 }
