@@ -61,6 +61,15 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> ArtifactTabl
     let in_args = "Anybody who has the image reads its build arguments: write where it comes from under \
                    [artifact.secrets], and RUN --mount=type=secret,id=NAME in the Dockerfile; if it was ever committed, \
                    replace it.";
+    let secrets = parts::secrets(reader, table, "artifact");
+    // A commit could name any variable that an environment's secrets come from: a pipeline sees none of them.
+    for (name, secret) in secrets.iter().filter(|(_, secret)| secret.value.variable().is_some()) {
+        reader.mistake(
+            secret.place,
+            format!("the build's secret {name} cannot come from a variable of the engine's environment."),
+            "Write { file = \"…\" } or { command = \"…\" }.",
+        );
+    }
     let of_image = OF_IMAGE.into_iter().filter_map(|word| {
         let (key, _) = table.get_key_value(word)?;
         Some((word, reader.place(key)))
@@ -72,7 +81,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> ArtifactTabl
         dockerfile,
         target,
         args: table.get("args").and_then(|node| reader.variables(node, "args", in_args)),
-        secrets: parts::secrets(reader, table, "artifact"),
+        secrets,
         push: table.get("push").and_then(|node| reader.flag(node, "push")),
         collectstatic: table.get("collectstatic").and_then(|node| reader.flag(node, "collectstatic")),
         env: table.get("env").and_then(|node| reader.env(node)),

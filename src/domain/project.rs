@@ -77,14 +77,11 @@ pub const STOP_TIMEOUT: Millis = Millis::seconds(30);
 
 /// The names of the engine's environment variables that secrets are taken from.
 ///
-/// They are given to what asks for the secrets, and to nothing else: no step of a pipeline sees them, but the build of an
-/// image, which is given [its own](ArtifactSettings::secret_variables).
+/// They are given to what asks for the secrets, and to nothing else: no step of a pipeline sees them.
 #[must_use]
 pub fn secret_variables(project: &Project) -> BTreeSet<String> {
     let secrets = project.environments.values().flat_map(|environment| environment.secrets.values());
-    let mut variables = project.artifact.secret_variables();
-    variables.extend(secrets.filter_map(SecretSource::variable).map(ToOwned::to_owned));
-    variables
+    secrets.filter_map(SecretSource::variable).map(ToOwned::to_owned).collect()
 }
 
 impl Role {
@@ -148,7 +145,8 @@ pub struct ImageSettings {
     pub target: Option<String>,
     /// Build arguments; never secrets.
     pub args: BTreeMap<String, String>,
-    /// Where the build's secrets come from (`RUN --mount=type=secret,id=NAME`), by id. BuildKit alone has them.
+    /// Where the build's secrets come from (`RUN --mount=type=secret,id=NAME`), by id: files or commands. BuildKit alone
+    /// has them.
     pub secrets: BTreeMap<String, SecretSource>,
     /// Whether it travels through the registry that its name begins with; otherwise it is streamed from the engine
     /// that built it to each host.
@@ -175,13 +173,6 @@ impl ArtifactSettings {
             Some(_) => RuntimeKind::Docker,
             None => RuntimeKind::Process,
         }
-    }
-
-    /// The names of the engine's environment variables that the build's secrets are taken from.
-    #[must_use]
-    pub fn secret_variables(&self) -> BTreeSet<String> {
-        let secrets = self.image.iter().flat_map(|image| image.secrets.values());
-        secrets.filter_map(SecretSource::variable).map(ToOwned::to_owned).collect()
     }
 }
 
