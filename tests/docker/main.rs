@@ -8,9 +8,11 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+mod back;
 mod connect;
 #[path = "../support/engines.rs"]
 mod engines;
+mod killed;
 mod lease;
 #[path = "../support/nginx.rs"]
 mod program;

@@ -34,6 +34,18 @@ impl<'a> Three<'a> {
         Some(Self { engines, site, shop, usual })
     }
 
+    /// The same with a release that is live on staging and on production.
+    pub(crate) fn released(world: &'a World) -> Option<Self> {
+        let three = Self::new(world)?;
+        three.staging();
+        three.shop.commit("Deploy it");
+        three.shop.towpath(&["run", "--plain"]).ends(0);
+        three.shop.towpath(&["promote", "staging", "--release", "1", "--plain"]).ends(0);
+        three.production("\"blue-green\"", "first");
+        three.shop.towpath(&["promote", "production", "--release", "1", "--plain"]).ends(0);
+        Some(three)
+    }
+
     /// The hosts, as `towpath.toml` has them.
     pub(crate) fn hosts(&self) -> String {
         let host = |(name, engine): (&str, &Dockerd)| {
@@ -45,8 +57,13 @@ impl<'a> Three<'a> {
 
     /// Configures production anew; `word` makes it another configuration.
     pub(crate) fn production(&self, strategy: &str, word: &str) {
+        self.production_with(strategy, word, "2s");
+    }
+
+    /// The same, watched for as long in the end.
+    pub(crate) fn production_with(&self, strategy: &str, word: &str, bake: &str) {
         let lines = format!(
-            "after = \"staging\"\nreplicas = {{ web = 3, beat = 1 }}\nstrategy = {strategy}\nbake = \"2s\"\nhealth = {{ path = \
+            "after = \"staging\"\nreplicas = {{ web = 3, beat = 1 }}\nstrategy = {strategy}\nbake = \"{bake}\"\nhealth = {{ path = \
              \"/health\", interval = \"500ms\" }}\ntolerance = {{ failed = \"1%\", min_requests = 5 }}\n{}\n{}",
             self.hosts(),
             self.site.lines()
@@ -68,6 +85,19 @@ impl<'a> Three<'a> {
             found.extend(containers(&engine.url()));
         }
         found
+    }
+
+    /// How many networks of ours there are on the engines together.
+    pub(crate) fn networks(&self) -> usize {
+        let label = [("label".to_owned(), vec!["towpath.project=shop".to_owned()])];
+        let options =
+            bollard::query_parameters::ListNetworksOptions { filters: Some(label.into_iter().collect()) };
+        let count = |engine: &Dockerd| {
+            let url = engine.url();
+            let options = options.clone();
+            engines::wait(async { engines::client(&url).list_networks(Some(options)).await.unwrap().len() })
+        };
+        self.engines.iter().map(count).sum()
     }
 
     /// The id of an image on every engine.
