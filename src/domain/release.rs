@@ -27,6 +27,18 @@ pub struct Artifact {
     pub files: u64,
 }
 
+impl Artifact {
+    /// What it is made of, in words: `7 layers` of an image, `812 files` otherwise.
+    #[must_use]
+    pub fn parts(&self) -> String {
+        let (one, many) = match self.runtime {
+            RuntimeKind::Process => ("file", "files"),
+            RuntimeKind::Docker => ("layer", "layers"),
+        };
+        format!("{} {}", self.files, if self.files == 1 { one } else { many })
+    }
+}
+
 /// One migration that a release carries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MigrationRef {

@@ -204,10 +204,10 @@ pub fn release_text(release: &Release) -> String {
     let version = release.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
     let artifact = &release.artifact;
     format!(
-        "release {}{version} · {} · {} files, {}",
+        "release {}{version} · {} · {}, {}",
         release.number,
         artifact.id.short(),
-        artifact.files,
+        artifact.parts(),
         bytes(artifact.bytes)
     )
 }

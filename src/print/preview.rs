@@ -61,7 +61,7 @@ pub fn promotion_summary(style: &Style, state: &State, preview: &PromotionPrevie
     if let Some(release) = release {
         let artifact = &release.artifact;
         let size = super::plain::bytes(artifact.bytes);
-        let text = format!("  artifact {} · {} files, {size}", artifact.id.short(), artifact.files);
+        let text = format!("  artifact {} · {}, {size}", artifact.id.short(), artifact.parts());
         lines.push(style.words(&text).into_owned());
     }
     let commits = counted(preview.commits.len(), "commit");
