@@ -13,7 +13,7 @@
 //! | [`secret`] | sources of secrets, and values that never print | `domain`, `text` |
 //! | [`store`] | journal, log segments, ballast, where each lies | `domain`, `text` |
 //! | [`probe`] | one question to something that runs | `domain`, `text` |
-//! | [`router`] | who gets the traffic: nginx | `domain`, `text`, `store::durable`, `probe` |
+//! | [`router`] | who gets the traffic: nginx | `domain`, `text`, `store::durable`, `probe`, `docker` |
 //! | [`docker`] | Docker engines: reached, asked, told | `domain`, `text` |
 //! | [`runtime`] | where steps and replicas run: a worker an attempt, a keeper a replica | `domain`, `preset`, `text`, `secret`, `git`, `store`, `probe`, `router`, `docker` |
 //! | [`wire`] | JSON lines between viewer and engine | `domain`, `store::layout` |

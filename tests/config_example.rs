@@ -161,7 +161,7 @@ fn every_key_switched_on_takes_effect() {
     let Router::Nginx(nginx) = &staging.router else { panic!("{:?}", staging.router) };
     assert!(nginx.access_log.is_some() && nginx.static_files.is_some());
     let variables = secret_variables(&project);
-    assert_eq!(variables.into_iter().collect::<Vec<_>>(), ["HARBOR_PIP_TOKEN", "HARBOR_SECRET_KEY"]);
+    assert_eq!(variables.into_iter().collect::<Vec<_>>(), ["HARBOR_SECRET_KEY"]);
     let image = project.artifact.image.as_ref().unwrap();
     assert_eq!((image.name.as_str(), image.push), ("registry.example.com/harbor", true));
     // What is shown is what is taken without it.

@@ -21,7 +21,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("store", vec!["domain", "text"]),
         ("secret", vec!["domain", "text"]),
         ("probe", vec!["domain", "text"]),
-        ("router", vec!["domain", "text", "store::durable", "store::StoreError", "probe"]),
+        ("router", vec!["domain", "text", "store::durable", "store::StoreError", "probe", "docker"]),
         ("docker", vec!["domain", "text"]),
         ("runtime", vec!["domain", "preset", "text", "secret", "git", "store", "probe", "router", "docker"]),
         ("wire", vec!["domain", "store::layout"]),

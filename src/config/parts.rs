@@ -282,8 +282,14 @@ pub(super) fn nginx(reader: &mut Reader<'_>, outer: &DeTable<'_>) -> Option<Writ
     // What is written and wrong was said; the table is then not used at all.
     let sound = |path: Option<Option<Written<String>>>| path.map_or(Some(None), |path| path.map(Some));
     let text = |path: Option<Written<String>>| path.map(|path| path.value);
+    let container = table.get("container").map(|node| {
+        let wanted = "the name of a container on this machine's engine";
+        let valid = |text: &str| super::artifact::valid_target(text).then(|| text.to_owned());
+        reader.checked(node, "container", wanted, valid)
+    });
     let value = Nginx {
         include: include??.value,
+        container: text(sound(container)?),
         test: test?,
         reload: reload?,
         access_log: text(sound(access_log)?),

@@ -112,7 +112,8 @@ pub const SECRET: Table = Table::inner("secrets", &["env", "file", "command"]);
 /// `router = { … }` of an environment.
 pub const ROUTER: Table = Table::inner("router", &["nginx"]);
 /// `nginx = { … }` of a router.
-pub const NGINX: Table = Table::inner("nginx", &["include", "test", "reload", "access_log", "static_files"]);
+pub const NGINX: Table =
+    Table::inner("nginx", &["include", "container", "test", "reload", "access_log", "static_files"]);
 
 /// Every table of the file itself, in the order of the example file.
 pub const TABLES: [Table; 7] = [PROJECT, PIPELINE, ARTIFACT, STAGE, SERVICE, ROLE, ENVIRONMENT];

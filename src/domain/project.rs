@@ -557,6 +557,10 @@ pub enum Router {
 pub struct Nginx {
     /// The file that Towpath writes; nginx includes it in `http {}`.
     pub include: String,
+    /// The container that it runs in, on this machine's usual engine: both command lines are run inside of it, and the
+    /// paths are mounted there. `None`: it runs on this machine.
+    #[serde(default)]
+    pub container: Option<String>,
     /// The command line that tests nginx's configuration.
     pub test: String,
     /// The command line that makes nginx read it again.

@@ -12,6 +12,7 @@ mod back;
 mod connect;
 #[path = "../support/engines.rs"]
 mod engines;
+mod inside;
 mod killed;
 mod lease;
 #[path = "../support/nginx.rs"]

@@ -68,6 +68,7 @@ impl Nginx {
         let command = format!("{} -p {root} -e {root}/error.log -c nginx.conf", program.display());
         let settings = project::Nginx {
             include: "towpath/shop.conf".into(),
+            container: None,
             test: format!("{command} -t"),
             reload: format!("{command} -s reload"),
             access_log: Some(format!("{root}/traffic.log")),

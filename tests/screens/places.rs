@@ -23,6 +23,7 @@ use crate::fixture::{ago, empty, project, send};
 pub(crate) fn environments() -> Project {
     let nginx = Nginx {
         include: "/etc/nginx/towpath/harbor.conf".to_owned(),
+        container: None,
         test: "nginx -t".to_owned(),
         reload: "nginx -s reload".to_owned(),
         access_log: Some("/var/log/nginx/harbor.log".to_owned()),

@@ -88,14 +88,14 @@ async fn replace(
     loop {
         place.write(include_text(route, options).as_bytes())?;
         say(&format!("wrote {}", place.path.display()));
-        let ended = carry_out(&nginx.test, cwd, say).await?;
+        let ended = carry_out(nginx, &nginx.test, cwd, say).await?;
         if ended.well() {
             break;
         }
         // nginx itself says best what it can do, whichever of them the command reaches.
         options = milder(options, &ended).ok_or_else(|| refused(&nginx.test, &ended))?;
     }
-    let ended = carry_out(&nginx.reload, cwd, say).await?;
+    let ended = carry_out(nginx, &nginx.reload, cwd, say).await?;
     if ended.well() { Ok(options) } else { Err(not_read(&nginx.reload, &ended)) }
 }
 
@@ -115,9 +115,22 @@ fn milder(options: Options, ended: &Ended) -> Option<Options> {
     None
 }
 
-async fn carry_out(line: &str, cwd: &Path, say: &mut (dyn FnMut(&str) + Send)) -> Result<Ended, Trouble> {
-    say(&format!("$ {line}"));
-    let ended = command::run(line, cwd).await?;
+async fn carry_out(
+    nginx: &Nginx,
+    line: &str,
+    cwd: &Path,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<Ended, Trouble> {
+    let ended = match &nginx.container {
+        None => {
+            say(&format!("$ {line}"));
+            command::run(line, cwd).await?
+        }
+        Some(container) => {
+            say(&format!("$ {line}, inside of {container}"));
+            command::run_inside(container, line, cwd).await?
+        }
+    };
     for line in &ended.lines {
         say(line);
     }

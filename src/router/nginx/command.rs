@@ -11,6 +11,9 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
+use crate::docker::Engine;
+use crate::docker::exec::exec;
+use crate::domain::project::Host;
 use crate::domain::time::Millis;
 use crate::router::Trouble;
 use crate::text::sanitise::Sanitiser;
@@ -47,6 +50,38 @@ impl Ended {
 /// Runs a command line through `sh -c`.
 pub(super) async fn run(line: &str, cwd: &Path) -> Result<Ended, Trouble> {
     run_within(line, cwd, LIMIT).await
+}
+
+/// Runs a command line through `sh -c` inside of a container of this machine's usual engine.
+pub(super) async fn run_inside(container: &str, line: &str, home: &Path) -> Result<Ended, Trouble> {
+    let began = Instant::now();
+    let ran = async {
+        let engine = Engine::connect(&Host::usual(), home).await?;
+        exec(&engine, container, &["sh", "-c", line]).await
+    };
+    let ran = tokio::time::timeout(LIMIT, ran).await;
+    let took = Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    match ran {
+        Err(_) => Ok(Ended { code: None, how: format!("no end after {took}"), lines: Vec::new() }),
+        Ok(Err(cause)) => Err(Trouble {
+            summary: cause.summary,
+            expected: format!("the container {container}, which nginx runs in"),
+            measured: cause.measured,
+            last_lines: cause.last_lines,
+            cure: if cause.cure.is_empty() {
+                "start it, or write its name under nginx = { container = … }".to_owned()
+            } else {
+                cause.cure
+            },
+        }),
+        Ok(Ok((code, said))) => {
+            let mut sanitiser = Sanitiser::new();
+            let mut lines = sanitiser.push(said.as_bytes());
+            lines.extend(sanitiser.finish());
+            lines.drain(..lines.len().saturating_sub(MOST_LINES));
+            Ok(Ended { code: i32::try_from(code).ok(), how: format!("exit code {code} after {took}"), lines })
+        }
+    }
 }
 
 async fn run_within(line: &str, cwd: &Path, limit: Duration) -> Result<Ended, Trouble> {

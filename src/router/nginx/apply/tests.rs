@@ -14,6 +14,7 @@ impl Setting {
     fn new(test: &str, reload: &str) -> Self {
         let nginx = Nginx {
             include: "nginx/shop.conf".into(),
+            container: None,
             test: test.into(),
             reload: reload.into(),
             access_log: None,
