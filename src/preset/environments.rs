@@ -42,6 +42,14 @@ pub(super) fn settle(
 /// The engines: what is written, else this machine's own; none on the process runtime.
 fn hosts(table: &EnvironmentTable, runtime: RuntimeKind, mistakes: &mut Vec<Mistake>) -> Vec<Host> {
     if runtime == RuntimeKind::Docker {
+        let nginx = table.nginx.as_ref().filter(|nginx| nginx.value.static_files.is_some());
+        if let Some(nginx) = nginx {
+            mistakes.push(Mistake::new(
+                nginx.place,
+                "static_files is for processes: the files of an image are inside of it.".to_owned(),
+                "Leave it out, and let the application serve them (WhiteNoise does).",
+            ));
+        }
         let written = table.hosts.iter().flatten().map(|host| host.value.clone()).collect::<Vec<_>>();
         return if written.is_empty() { vec![Host::usual()] } else { written };
     }

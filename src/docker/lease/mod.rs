@@ -22,9 +22,10 @@ use crate::domain::ids::{DeploymentId, EnvironmentName, Epoch};
 use crate::domain::plan::Cause;
 use crate::domain::time::{Millis, Timestamp};
 
-/// Without a heartbeat for this long it may be taken over: three times the heartbeat, and a console that is started
-/// again takes one up in less. The same as of a lease in a file.
-pub const TTL: Millis = Millis::seconds(30);
+/// Without a heartbeat for this long it may be taken over: six times the heartbeat, and a console that is started again
+/// takes one up in less. (With three times, half of which a step wants left, one slow answer of a loaded host ended
+/// deployments that nobody contested.) The same as of a lease in a file.
+pub const TTL: Millis = Millis::seconds(60);
 /// How often it is renewed.
 pub const HEARTBEAT: Millis = Millis::seconds(10);
 
