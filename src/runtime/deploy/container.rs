@@ -125,6 +125,8 @@ pub(super) fn env(bench: &Workbench, deploy: &Deploy, target: &Target) -> BTreeM
 fn command(line: &str, port: u16) -> Vec<String> {
     let filled = line.replace("${PORT}", &port.to_string()).replace("$PORT", &port.to_string());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+ ".contains(c);
+    // `exec` is the shell's own word, and without a shell what it asks for is so already.
+    let filled = filled.trim_start().strip_prefix("exec ").unwrap_or(&filled);
     let first = filled.split_whitespace().next().unwrap_or_default();
     if filled.chars().all(is_plain) && !first.contains('=') && !first.is_empty() {
         return filled.split_whitespace().map(ToOwned::to_owned).collect();
@@ -143,6 +145,7 @@ mod tests {
             command("gunicorn shop.wsgi --bind 0.0.0.0:$PORT", 8000),
             ["gunicorn", "shop.wsgi", "--bind", "0.0.0.0:8000"]
         );
+        assert_eq!(command("exec gunicorn shop.wsgi", 1), ["gunicorn", "shop.wsgi"]);
         assert_eq!(
             command("celery -A shop worker -Q 'a b'", 1),
             ["sh", "-c", "exec celery -A shop worker -Q 'a b'"]
