@@ -36,11 +36,11 @@ fn access_log(place: &Place, environment: &str) -> PathBuf {
 }
 
 /// The shop's `towpath.toml` of a commit, with what belongs to this machine. `python` is the interpreter that this
-/// machine has for it, e.g. `3.12`; an image has its own.
+/// machine has for it, e.g. `3.12`; an image has its own, but what needs no candidate runs here.
 #[must_use]
 pub fn configuration(place: &Place, text: &str, roles: &str, python: &str, environments: &str) -> String {
+    let text = text.replacen("[project]\n", &format!("[project]\npython = \"{python}\"\n"), 1);
     let Some(on) = place.docker() else {
-        let text = text.replacen("[project]\n", &format!("[project]\npython = \"{python}\"\n"), 1);
         return format!("{text}\n{roles}\n{environments}");
     };
     let named = format!("name = \"{}\"", on.project);
@@ -102,7 +102,7 @@ pub fn environments(place: &Place, stack: &Stack) -> Result<String, Failure> {
             include(place, environment).display(),
             access_log(place, environment).display(),
         );
-        // In an image they are the shop's own to serve.
+        // In an image they are its own.
         if place.docker().is_none() {
             let _ = writeln!(text, "static_files = \"{}\"", place.static_files(environment).display());
         }
@@ -187,7 +187,21 @@ fn site(place: &Place, environment: &str) -> Result<String, Failure> {
         None => String::new(),
     };
     let static_files = match place.docker() {
-        Some(_) => String::new(),
+        // In an image they are the shop's own to serve. While two releases run, one has files that the other has not.
+        Some(_) => format!(
+            r"        location /static/ {{
+            proxy_pass http://{};
+            proxy_http_version 1.1;
+            proxy_set_header Connection close;
+            proxy_set_header Host $host;
+            proxy_next_upstream error http_404;
+            proxy_connect_timeout 2s;
+            access_log off;
+        }}
+
+",
+            names.route
+        ),
         None => format!(
             r"        location /static/ {{
             alias {}/;
