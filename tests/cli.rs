@@ -59,7 +59,7 @@ fn help_documents_every_exit_code() {
 #[test]
 fn mistakes_on_the_command_line_are_usage() {
     let place = Place::new();
-    let cases: [(&[&str], &str); 27] = [
+    let cases: [(&[&str], &str); 29] = [
         (&["--plain", "--json", "status"], "cannot be used with"),
         (&["rum"], "similar subcommand exists: 'run'"),
         (&["cancel"], "<RUN>"),
@@ -83,6 +83,8 @@ fn mistakes_on_the_command_line_are_usage() {
         (&["logs", "production", "migrate"], "are of a run, not of an environment"),
         (&["logs", "production", "--attempt", "2"], "are of a run, not of an environment"),
         (&["logs", "58", "--role", "web"], "A role is of an environment"),
+        (&["demo", "--runtime", "swarm"], "possible values: process, docker"),
+        (&["demo", "--runtime", "docker", "--tour", "--clean"], "cannot be used with"),
         (&["engine"], "Usage"),
         (&[], "The console needs a terminal"),
         (&["--json"], "The console has no JSON."),
@@ -94,6 +96,31 @@ fn mistakes_on_the_command_line_are_usage() {
         assert!(err.contains(said), "{arguments:?}: {err}");
         assert!(!err.contains("panicked"), "{err}");
     }
+}
+
+#[test]
+fn a_demo_of_another_runtime_than_is_asked_for_is_left_alone() {
+    let place = Place::new();
+    let path = place.path().join("demo.json");
+    let of = |runtime: &str, more: &str| {
+        std::fs::write(&path, format!(r#"{{"v":1,"ports":{{}}{runtime}{more}}}"#)).unwrap();
+    };
+    let dir = place.path().display().to_string();
+    for more in [vec![], vec!["--tour"], vec!["--clean"]] {
+        of("", "");
+        let arguments = [&["demo", "--runtime", "docker", "--dir", &dir][..], &more].concat();
+        let (code, _, err) = place.run(&arguments);
+        assert_eq!(code, 2, "{more:?}: {err}");
+        assert!(err.contains("runs on the runtime process, not on docker"), "{more:?}: {err}");
+        let on =
+            r#","docker":{"project":"shop-1","address":"172.17.0.1","images":{"python":"a","postgres":"b"}}"#;
+        of(r#","runtime":"docker""#, on);
+        let arguments = [&["demo", "--runtime", "process", "--dir", &dir][..], &more].concat();
+        let (code, _, err) = place.run(&arguments);
+        assert_eq!(code, 2, "{more:?}: {err}");
+        assert!(err.contains("runs on the runtime docker, not on process"), "{more:?}: {err}");
+    }
+    assert!(path.exists());
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::deployments;
 use super::failure::EXIT_CODES;
 use crate::domain::ids::{EnvironmentName, PlanDigest, ReleaseNumber, RunId};
+use crate::domain::project::RuntimeKind;
 
 /// A full-screen release console for Django applications.
 ///
@@ -260,6 +261,9 @@ pub(super) enum Verb {
         /// Where; a demo that is there goes on [default: a directory of Towpath's own]
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
+        /// What releases run on [default: process, or what the demo that is there runs on]
+        #[arg(long, value_name = "RUNTIME")]
+        runtime: Option<Runtime>,
         /// Walk the story by itself, measure, and say whether everything did what it should
         #[arg(long, conflicts_with = "clean")]
         tour: bool,
@@ -282,6 +286,24 @@ pub(super) enum Verb {
         #[arg(long)]
         detach: bool,
     },
+}
+
+/// What releases of the demo run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Runtime {
+    /// Processes of this machine
+    Process,
+    /// Containers of a Docker engine on this machine
+    Docker,
+}
+
+impl From<Runtime> for RuntimeKind {
+    fn from(runtime: Runtime) -> Self {
+        match runtime {
+            Runtime::Process => Self::Process,
+            Runtime::Docker => Self::Docker,
+        }
+    }
 }
 
 /// What is said to something that matters.

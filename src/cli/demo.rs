@@ -9,12 +9,15 @@ use super::failure::Failure;
 use super::{Invocation, console, in_runtime, quoted, session};
 use crate::demo::{self, Place, Teller, clean, tour};
 use crate::domain::ids::EnvironmentName;
+use crate::domain::project::RuntimeKind;
 
 /// What is wanted of the demo.
 #[derive(Debug)]
 pub(super) struct Wanted {
     /// Where; `None` is the usual place.
     pub(super) directory: Option<PathBuf>,
+    /// What its releases run on; `None` is processes for a new demo, and whatever it is for one that is there.
+    pub(super) runtime: Option<RuntimeKind>,
     /// Walk the story.
     pub(super) tour: bool,
     /// Take everything away.
@@ -30,6 +33,7 @@ pub(super) fn demo(invocation: &mut Invocation, wanted: &Wanted) -> Result<u8, F
                 "Name its directory with --dir DIR.",
             ));
         };
+        place.wanted(wanted.runtime)?;
         in_runtime(clean::clean(&place, &mut Teller { output: &mut invocation.output }))?;
         if invocation.output.json {
             invocation.output.json("demo", &json!({ "directory": place.root(), "removed": true }))?;
@@ -37,11 +41,11 @@ pub(super) fn demo(invocation: &mut Invocation, wanted: &Wanted) -> Result<u8, F
         return Ok(0);
     }
     if wanted.tour {
-        return tour::run(&mut invocation.output, &directory);
+        return tour::run(&mut invocation.output, &directory, wanted.runtime);
     }
     let place = in_runtime(async {
         let mut teller = Teller { output: &mut invocation.output };
-        let place = demo::ready(&directory, &mut teller).await?;
+        let place = demo::ready(&directory, wanted.runtime, &mut teller).await?;
         fill(&place, &mut teller).await?;
         Ok(place)
     })?;

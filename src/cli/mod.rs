@@ -197,8 +197,9 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
         Some(Verb::Engine { verb: EngineVerb::Run }) => engine::run(invocation, false),
         Some(Verb::Engine { verb: EngineVerb::Serve }) => engine::run(invocation, true),
         Some(Verb::Sample { directory }) => sample::sample(invocation, &directory),
-        Some(Verb::Demo { dir, tour, clean }) => {
-            demo::demo(invocation, &demo::Wanted { directory: dir, tour, clean })
+        Some(Verb::Demo { dir, runtime, tour, clean }) => {
+            let runtime = runtime.map(Into::into);
+            demo::demo(invocation, &demo::Wanted { directory: dir, runtime, tour, clean })
         }
         Some(Verb::StepWorker { .. } | Verb::ReplicaKeeper { .. }) => Ok(0),
     }

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::services::{self, Kind};
-use super::{ENVIRONMENTS, Place, Teller};
+use super::{ENVIRONMENTS, Place, Teller, on_docker};
 use crate::cli::failure::{Failure, Sort};
 use crate::cli::session;
+use crate::docker::found;
 use crate::runtime::{attempt, replica};
 use crate::wire::protocol::Reply;
 
-/// Stops the shop's engine, its steps, its replicas and the demo's services; then removes the shop's state and the
-/// demo's directory.
+/// Stops the shop's engine, its steps, its replicas and the demo's services; then removes the shop's state, what the
+/// project has on a Docker engine, and the demo's directory. Base images stay.
 ///
 /// # Errors
 /// What could not be stopped or removed. What is still there is found by the next try.
@@ -49,6 +50,24 @@ pub async fn clean(place: &Place, teller: &mut Teller<'_>) -> Result<(), Failure
         .collect();
     let stopped = stop_all(&replicas).await?;
     teller.took(&format!("{stopped} replicas and {steps} open steps stopped"), began)?;
+    if let Some(on) = place.docker() {
+        let began = Instant::now();
+        let engine = on_docker::engine().await?;
+        let found = found::of_project(&engine, &on.project).await;
+        let found = found.map_err(|cause| on_docker::failure(&cause))?;
+        found::remove(&engine, &found).await.map_err(|cause| on_docker::failure(&cause))?;
+        // Who was beside may have made something meanwhile: said, and found by the next try.
+        let left =
+            found::of_project(&engine, &on.project).await.map_err(|cause| on_docker::failure(&cause))?;
+        if !left.is_empty() {
+            return Err(Failure::new(
+                Sort::Unclear,
+                format!("{left} of {} are still on {}.", on.project, engine.name()),
+                "Run the same command again.",
+            ));
+        }
+        teller.took(&format!("{found} of {} removed from {}", on.project, engine.name()), began)?;
+    }
     let began = Instant::now();
     // nginx first: nobody asks what goes.
     for kind in [Kind::Nginx, Kind::Valkey, Kind::Postgres] {

@@ -6,9 +6,9 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::Place;
 use super::services::{DATABASE, DATABASE_USER};
 use super::stack::Stack;
+use super::{Place, on_docker};
 use crate::cli::failure::{Failure, Sort, sentence};
 use crate::domain::ids::EnvironmentName;
 use crate::domain::release::Release;
@@ -18,7 +18,7 @@ use crate::runtime::environment;
 use crate::secret;
 
 /// Fills an environment's shop with the data of its scale, by the release's own command, from the release's own
-/// directory: `manage.py seed` leaves a shop that has goods alone. What it says.
+/// directory or in a container of its image: `manage.py seed` leaves a shop that has goods alone. What it says.
 ///
 /// # Errors
 /// When the environment is not configured, a secret has no value, or the command fails.
@@ -33,6 +33,22 @@ pub async fn seed(
     let secrets = secret::resolve(&settings.secrets, &place.shop(), &own).await.map_err(|trouble| {
         Failure::new(Sort::Unclear, sentence(&trouble.to_string()), trouble.cure.clone())
     })?;
+    if let Some(on) = place.docker() {
+        let engine = on_docker::engine().await?;
+        let argv = ["python", "manage.py", "seed", "--no-color", "--scale", name.as_str()];
+        let argv = argv.map(ToOwned::to_owned).to_vec();
+        let module = release.serving.settings.clone();
+        let mut env: BTreeMap<String, String> =
+            module.map(|module| ("DJANGO_SETTINGS_MODULE".to_owned(), module)).into_iter().collect();
+        env.extend(settings.env.clone());
+        env.extend(secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned())));
+        let volumes = release.serving.roles.values().next().map(|role| role.volumes.clone());
+        let image = release.artifact.id.0.as_str();
+        let ended = on_docker::once(&engine, on, name, (image, argv), env, volumes.unwrap_or_default());
+        return ended
+            .await?
+            .map_err(|how| Failure::new(Sort::Unclear, format!("manage.py seed failed ({how})."), ""));
+    }
     let artifact = Path::new(&release.artifact.location);
     let output = Command::new(artifact.join("venv/bin/python"))
         .args(["manage.py", "seed", "--no-color", "--scale", name.as_str()])

@@ -15,11 +15,13 @@ pub(super) const ROLES: &str = include_str!("../../assets/demo/roles.toml");
 
 /// Every file that a commit of the story lays out, sorted.
 #[rustfmt::skip]
-pub(super) const FILES: [(&str, &str); 101] = carried![
+pub(super) const FILES: [(&str, &str); 103] = carried![
     "after-v1.2.0/catalog/models.py",
     "after-v1.2.0/catalog/templates/catalog/_card.html",
     "after-v1.2.0/catalog/templates/catalog/product.html",
     "after-v1.2.0/tests/test_unit_price.py",
+    "docker/Dockerfile",
+    "docker/dockerignore",
     "v1.0.0/README.md",
     "v1.0.0/accounts/__init__.py",
     "v1.0.0/accounts/apps.py",

@@ -1,12 +1,12 @@
 //! The shop as a git repository: its history is told by `assets/demo/story.toml`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::Deserialize;
 
 use super::files::{FILES, ROLES, STORY};
 use super::repository::{Origin, Repository};
+use super::{Place, project};
 use crate::cli::failure::{Failure, Sort};
 use crate::config::FILE_NAME;
 
@@ -48,25 +48,34 @@ pub struct Laid {
     pub tags: usize,
 }
 
-/// Lays the shop's history out. `python` is the interpreter that this machine has for it, e.g. `3.12`; `environments` is the part of its `towpath.toml` that belongs to this machine; it
-/// is in every commit, so that the working tree is clean. The same part gives the same commits.
+/// What the first commit has in addition where releases run as containers.
+const DOCKER: &str = "docker";
+
+/// Lays the shop's history out. `python` is the interpreter that this machine has for it, e.g. `3.12`; `environments`
+/// is the part of its `towpath.toml` that belongs to this machine; it is in every commit, so that the working tree is
+/// clean. The same part gives the same commits.
 ///
 /// # Errors
 /// When the directory is not empty, or cannot be written.
-pub fn lay_out(directory: &Path, python: &str, environments: &str) -> Result<Laid, Failure> {
+pub fn lay_out(place: &Place, python: &str, environments: &str) -> Result<Laid, Failure> {
     let story: Story = toml::from_str(STORY).map_err(|error| {
         Failure::new(Sort::Unclear, format!("The demo's own story cannot be read: {error}."), "")
     })?;
-    let repository = Repository::create(directory)?;
+    let repository = Repository::create(&place.shop())?;
     let mut laid = Laid { commits: 0, tags: 0 };
     for commit in &story.commit {
-        let prefix = format!("{}/", commit.directory);
-        let own = FILES.iter().filter_map(|(name, text)| Some((name.strip_prefix(&prefix)?, text)));
+        let mut from = vec![format!("{}/", commit.directory)];
+        if laid.commits == 0 && place.docker().is_some() {
+            from.push(format!("{DOCKER}/"));
+        }
+        let own = FILES.iter().filter_map(|(name, text)| {
+            Some((from.iter().find_map(|prefix| name.strip_prefix(prefix.as_str()))?, text))
+        });
         for (name, text) in own.filter(|(name, _)| commit.takes(name)) {
             let name = story.renamed.get(name).map_or(name, String::as_str);
             if name == FILE_NAME {
-                let text = text.replacen("[project]\n", &format!("[project]\npython = \"{python}\"\n"), 1);
-                repository.write(name, &format!("{text}\n{}\n{environments}", roles()))?;
+                let text = project::configuration(place, text, roles(), python, environments);
+                repository.write(name, &text)?;
             } else {
                 repository.write(name, text)?;
             }
@@ -89,9 +98,20 @@ fn roles() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::process::Command;
 
     use super::*;
+    use crate::demo::base::Images;
+    use crate::demo::on_docker::OnDocker;
+
+    fn on_docker() -> OnDocker {
+        OnDocker {
+            project: "saltmarsh-shop-0a1b2c".to_owned(),
+            address: [172, 17, 0, 1].into(),
+            images: Images { python: "python:3.12-slim".to_owned(), postgres: "postgres:17".to_owned() },
+        }
+    }
 
     fn git(directory: &Path, arguments: &[&str]) -> String {
         let output = Command::new("git").arg("-C").arg(directory).args(arguments).output().unwrap();
@@ -104,9 +124,11 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let told = ["one", "two", "three"].map(|name| {
             let directory = base.path().join(name);
+            let place = Place::at(&directory, None);
             let laid =
-                lay_out(&directory, "3.12", if name == "three" { "# other\n" } else { "# same\n" }).unwrap();
+                lay_out(&place, "3.12", if name == "three" { "# other\n" } else { "# same\n" }).unwrap();
             assert_eq!(laid, Laid { commits: 8, tags: 4 });
+            let directory = place.shop();
             assert_eq!(git(&directory, &["status", "--porcelain"]), "");
             assert_eq!(git(&directory, &["tag"]), "v1.0.0\nv1.1.0\nv1.2.0\nv1.3.0\n");
             git(&directory, &["log", "--format=%H %an %ad"])
@@ -119,30 +141,62 @@ mod tests {
     #[test]
     fn what_is_laid_out_is_a_configuration_without_mistakes() {
         let base = tempfile::tempdir().unwrap();
-        lay_out(base.path(), "3.12", "").unwrap();
-        let bytes = std::fs::read(base.path().join(FILE_NAME)).unwrap();
-        let roles = crate::config::parse(&bytes, FILE_NAME).unwrap().roles;
-        let names: Vec<&str> = roles.iter().map(|role| role.name.value.as_str()).collect();
-        assert_eq!(names.len(), 3, "{names:?}");
+        for (at, docker) in [("process", None), ("docker", Some(on_docker()))] {
+            let place = Place::at(&base.path().join(at), docker);
+            lay_out(&place, "3.12", "").unwrap();
+            let bytes = std::fs::read(place.shop().join(FILE_NAME)).unwrap();
+            let roles = crate::config::parse(&bytes, FILE_NAME).unwrap().roles;
+            let names: Vec<&str> = roles.iter().map(|role| role.name.value.as_str()).collect();
+            assert_eq!(names.len(), 3, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn on_docker_every_commit_has_an_image_and_its_containers_are_reached() {
+        let base = tempfile::tempdir().unwrap();
+        let place = Place::at(base.path(), Some(on_docker()));
+        lay_out(&place, "3.12", "").unwrap();
+        let shop = place.shop();
+        for tag in ["v1.0.0", "v1.3.0"] {
+            let text = git(&shop, &["show", &format!("{tag}:towpath.toml")]);
+            let volume = format!("volumes = [\"{}:/starts\"]", place.starts().display());
+            for wanted in [
+                "python = \"3.12\"\nname = \"saltmarsh-shop-0a1b2c\"",
+                "image = \"saltmarsh-shop-0a1b2c\"",
+                "BASE = \"python:3.12-slim\"",
+                "[service.postgres]\nimage = \"postgres:17\"",
+                "command = \"gunicorn shop.wsgi --bind 0.0.0.0:$PORT",
+                &volume,
+            ] {
+                assert!(text.contains(wanted), "{tag}: {wanted}: {text}");
+            }
+            assert_eq!(text.matches(&volume).count(), 3, "{text}");
+            assert!(!text.contains("127.0.0.1"), "{text}");
+            let names = git(&shop, &["ls-tree", "-r", "--name-only", tag]);
+            assert!(names.contains("Dockerfile\n") && names.contains(".dockerignore\n"), "{names}");
+        }
     }
 
     #[test]
     fn roles_travel_with_every_commit_and_files_get_their_real_names() {
         let base = tempfile::tempdir().unwrap();
-        lay_out(base.path(), "3.12", "[environment.staging]\n").unwrap();
+        let place = Place::at(base.path(), None);
+        lay_out(&place, "3.12", "[environment.staging]\n").unwrap();
+        let shop = place.shop();
         for tag in ["v1.0.0", "v1.3.0"] {
-            let text = git(base.path(), &["show", &format!("{tag}:towpath.toml")]);
+            let text = git(&shop, &["show", &format!("{tag}:towpath.toml")]);
             for wanted in
                 ["[project]\npython = \"3.12\"\nname", "[role.web]", "[role.beat]", "[environment.staging]"]
             {
                 assert!(text.contains(wanted), "{tag}: {text}");
             }
         }
-        let names = git(base.path(), &["ls-tree", "-r", "--name-only", "v1.2.0"]);
+        let names = git(&shop, &["ls-tree", "-r", "--name-only", "v1.2.0"]);
         assert!(names.contains(".gitignore") && names.contains(".secrets.baseline"), "{names}");
-        assert!(git(base.path(), &["show", "v1.2.0:shop/__init__.py"]).contains("1.2.0"));
+        assert!(git(&shop, &["show", "v1.2.0:shop/__init__.py"]).contains("1.2.0"));
+        assert!(!names.contains("Dockerfile"), "{names}");
         // The fix came after the release that needs it.
-        let log = git(base.path(), &["log", "--format=%s", "v1.2.0..v1.3.0"]);
+        let log = git(&shop, &["log", "--format=%s", "v1.2.0..v1.3.0"]);
         assert!(log.contains("Show no price of a piece where nobody counted"), "{log}");
     }
 }

@@ -6,6 +6,7 @@
 //! | [`stack`] | PostgreSQL, Valkey and nginx out of Python wheels |
 //! | [`services`] | one of each for staging and for production, each with a keeper |
 //! | [`project`] | the shop's environments, nginx's site, secrets |
+//! | [`on_docker`], [`base`] | where releases run as containers: the engine, base images |
 //! | [`data`] | goods, customers and orders; what the database says |
 //! | [`load`] | visitors: requests through nginx, none of them repeated |
 //! | [`clean`] | everything away again |
@@ -13,18 +14,21 @@
 //!
 //! | in the demo's directory | is |
 //! |---|---|
-//! | `demo.json` | that this is a demo, and its ports |
+//! | `demo.json` | that this is a demo, its ports, what its releases run on |
 //! | `shop/` | the repository |
 //! | `stack/` | the wheels |
 //! | `services/ENVIRONMENT/SERVICE/` | `keeper/` (0700) and the service's own `data/` |
 //! | `secrets/` (0700) | what the environments' secrets are taken from |
 //! | `static/ENVIRONMENT/`, `starts-ENVIRONMENT.log` | static files of the running sets; a line for each start of a process |
+//! | `starts/ENVIRONMENT.log` | on Docker: the same lines, in a directory that is mounted in every container |
 
+pub mod base;
 pub mod clean;
 pub mod data;
 mod files;
 pub mod layout;
 pub mod load;
+pub mod on_docker;
 pub mod project;
 pub mod repository;
 pub mod services;
@@ -32,6 +36,7 @@ pub mod stack;
 pub mod tour;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -40,10 +45,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::failure::{Failure, Sort};
 use crate::cli::output::Output;
+use crate::domain::project::RuntimeKind;
 use crate::domain::time::Millis;
 use crate::runtime::replica;
 use crate::store::durable;
 use crate::store::layout::Layout;
+use on_docker::OnDocker;
 use repository::cannot;
 
 /// The environments, in the order in which a release walks.
@@ -68,6 +75,10 @@ pub struct Ports {
 struct Remembered {
     v: u32,
     ports: BTreeMap<String, Ports>,
+    #[serde(default)]
+    runtime: RuntimeKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    docker: Option<OnDocker>,
 }
 
 /// Where a demo is.
@@ -75,6 +86,7 @@ struct Remembered {
 pub struct Place {
     root: PathBuf,
     ports: BTreeMap<String, Ports>,
+    docker: Option<OnDocker>,
 }
 
 impl Place {
@@ -113,16 +125,18 @@ impl Place {
         if found.v != VERSION {
             return Err(unreadable(&path, &format!("it is of version {}, this reads {VERSION}", found.v)));
         }
-        Ok(Some(Self { root, ports: found.ports }))
+        if (found.runtime == RuntimeKind::Docker) != found.docker.is_some() {
+            return Err(unreadable(&path, "what it says of its runtime contradicts itself"));
+        }
+        Ok(Some(Self { root, ports: found.ports, docker: found.docker }))
     }
 
-    /// Takes a directory that is empty, or does not exist yet, for a new demo; free ports are chosen once and
-    /// remembered.
+    /// Looks whether a directory will do for a new demo; nothing is written but the directory itself.
     ///
     /// # Errors
-    /// When it is not empty, can't be written, its path can't stand in nginx's configuration, or, for root, other
-    /// accounts cannot enter it.
-    pub fn take(directory: &Path) -> Result<Self, Failure> {
+    /// When it is not empty, can't be made, its path can't stand in nginx's configuration or, on Docker, before a
+    /// mount's colon, or, for root, other accounts cannot enter it.
+    fn fit(directory: &Path) -> Result<PathBuf, Failure> {
         if std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(Failure::usage(
                 format!("{} is not empty and holds no demo; nothing in it is touched.", directory.display()),
@@ -131,16 +145,26 @@ impl Place {
         }
         std::fs::create_dir_all(directory).map_err(|error| cannot(directory, &error))?;
         let root = directory.canonicalize().map_err(|error| cannot(directory, &error))?;
-        let unfit = |c: char| c.is_whitespace() || c.is_control() || "\"'\\;{}$#".contains(c);
+        let unfit = |c: char| c.is_whitespace() || c.is_control() || "\"'\\;{}$#:".contains(c);
         if root.to_str().is_none_or(|path| path.contains(unfit)) {
             return Err(Failure::usage(
-                format!("{} cannot stand in nginx's configuration.", root.display()),
-                "Name a directory whose path has no spaces, quotes, $ ; { } or # with --dir DIR.",
+                format!("{} cannot stand in nginx's configuration, or in a mount's.", root.display()),
+                "Name a directory whose path has no spaces, quotes, $ : ; { } or # with --dir DIR.",
             ));
         }
         if let Some(account) = services::Account::choose()? {
             enterable(&root, &account.name)?;
         }
+        Ok(root)
+    }
+
+    /// Takes a directory that is empty, or does not exist yet, for a new demo; free ports are chosen once and
+    /// remembered. `docker` is what there is for releases that run as containers.
+    ///
+    /// # Errors
+    /// When the directory will not do, or no port is free.
+    pub fn take(directory: &Path, docker: Option<OnDocker>) -> Result<Self, Failure> {
+        let root = Self::fit(directory)?;
         let mut taken = BTreeSet::new();
         let mut free = || {
             let port = replica::free_port(&taken).map_err(|error| {
@@ -157,13 +181,74 @@ impl Place {
         for name in ENVIRONMENTS {
             ports.insert(name.to_owned(), Ports { postgres: free()?, valkey: free()?, nginx: free()? });
         }
-        let place = Self { root, ports };
-        let remembered = Remembered { v: VERSION, ports: place.ports.clone() };
+        let place = Self { root, ports, docker };
+        let remembered = Remembered {
+            v: VERSION,
+            ports: place.ports.clone(),
+            runtime: place.runtime(),
+            docker: place.docker.clone(),
+        };
         let path = place.root.join("demo.json");
         let text =
             serde_json::to_vec_pretty(&remembered).map_err(|error| unreadable(&path, &error.to_string()))?;
         durable::write(&path, &text).map_err(|error| unreadable(&path, &error.to_string()))?;
         Ok(place)
+    }
+
+    /// One that is nowhere written down, without ports.
+    #[cfg(test)]
+    fn at(root: &Path, docker: Option<OnDocker>) -> Self {
+        Self { root: root.to_owned(), ports: BTreeMap::new(), docker }
+    }
+
+    /// What its releases run on.
+    #[must_use]
+    pub const fn runtime(&self) -> RuntimeKind {
+        match self.docker {
+            Some(_) => RuntimeKind::Docker,
+            None => RuntimeKind::Process,
+        }
+    }
+
+    /// What is remembered where releases run as containers.
+    #[must_use]
+    pub const fn docker(&self) -> Option<&OnDocker> {
+        self.docker.as_ref()
+    }
+
+    /// The project's name.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        self.docker.as_ref().map_or(project::NAME, |on| &on.project)
+    }
+
+    /// Where the shop's processes reach this machine.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.docker.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |on| on.address)
+    }
+
+    /// That it is of the runtime that is asked for; nothing is asked for where none is named.
+    ///
+    /// # Errors
+    /// When it is of another one.
+    pub fn wanted(&self, runtime: Option<RuntimeKind>) -> Result<(), Failure> {
+        let word = |runtime| match runtime {
+            RuntimeKind::Process => "process",
+            RuntimeKind::Docker => "docker",
+        };
+        match runtime {
+            Some(wanted) if wanted != self.runtime() => Err(Failure::usage(
+                format!(
+                    "The demo in {} runs on the runtime {}, not on {}.",
+                    self.root.display(),
+                    word(self.runtime()),
+                    word(wanted)
+                ),
+                "Name another directory with --dir DIR; or take this one away: `towpath demo --clean`.",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The demo's directory.
@@ -205,7 +290,16 @@ impl Place {
     /// The log with one line for each process of the shop that started there.
     #[must_use]
     pub fn start_log(&self, environment: &str) -> PathBuf {
-        self.root.join(format!("starts-{environment}.log"))
+        match self.docker {
+            Some(_) => self.starts().join(format!("{environment}.log")),
+            None => self.root.join(format!("starts-{environment}.log")),
+        }
+    }
+
+    /// The directory of start logs that containers see.
+    #[must_use]
+    pub fn starts(&self) -> PathBuf {
+        self.root.join("starts")
     }
 
     /// The ports of an environment.
@@ -295,17 +389,21 @@ pub(crate) fn millis(began: Instant) -> Millis {
 ///
 /// # Errors
 /// What is in the way, and what to do about it.
-pub async fn ready(directory: &Path, teller: &mut Teller<'_>) -> Result<Place, Failure> {
+pub async fn ready(
+    directory: &Path,
+    runtime: Option<RuntimeKind>,
+    teller: &mut Teller<'_>,
+) -> Result<Place, Failure> {
     let place = match Place::find(directory)? {
         Some(place) => {
+            place.wanted(runtime)?;
             teller.say(&format!("the demo in {} goes on", place.root().display()))?;
+            if let Some(on) = place.docker() {
+                on.see(&on_docker::engine().await?, teller).await?;
+            }
             place
         }
-        None => {
-            let place = Place::take(directory)?;
-            teller.say(&format!("a new demo in {}", place.root().display()))?;
-            place
-        }
+        None => new(directory, runtime.unwrap_or_default(), teller).await?,
     };
     let began = Instant::now();
     if let Some(stack) = stack::install(&place).await? {
@@ -322,7 +420,7 @@ pub async fn ready(directory: &Path, teller: &mut Teller<'_>) -> Result<Place, F
         }
         let (major, minor) = stack::python().await?.minor();
         let environments = project::environments(&place, &stack)?;
-        let laid = layout::lay_out(&place.shop(), &format!("{major}.{minor}"), &environments)?;
+        let laid = layout::lay_out(&place, &format!("{major}.{minor}"), &environments)?;
         teller.took(
             &format!(
                 "laid the shop out in {}: {} commits, {} tags",
@@ -336,5 +434,71 @@ pub async fn ready(directory: &Path, teller: &mut Teller<'_>) -> Result<Place, F
     for environment in ENVIRONMENTS {
         services::start(&place, &stack, environment, teller).await?;
     }
+    if let Some(on) = place.docker() {
+        on_docker::make_starts(&place)?;
+        let began = Instant::now();
+        on_docker::reach(&on_docker::engine().await?, &place, on).await?;
+        teller.took(&format!("containers reach PostgreSQL and Valkey at {}", on.address), began)?;
+    }
     Ok(place)
+}
+
+/// Takes a directory for a new demo, once there is all that its runtime needs.
+async fn new(directory: &Path, runtime: RuntimeKind, teller: &mut Teller<'_>) -> Result<Place, Failure> {
+    let root = Place::fit(directory)?;
+    let docker = if runtime == RuntimeKind::Docker {
+        let began = Instant::now();
+        let engine = on_docker::engine().await?;
+        let on = OnDocker::choose(&engine, teller).await?;
+        teller.took(
+            &format!(
+                "Docker {} on {}; base images: {}, {}",
+                engine.version(),
+                engine.name(),
+                on.images.python,
+                on.images.postgres
+            ),
+            began,
+        )?;
+        Some(on)
+    } else {
+        None
+    };
+    let place = Place::take(&root, docker)?;
+    teller.say(&format!("a new demo in {}", place.root().display()))?;
+    Ok(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_of_before_there_was_docker_is_one_of_processes() {
+        let dir = tempfile::tempdir().unwrap();
+        let remember = |text: &str| std::fs::write(dir.path().join("demo.json"), text).unwrap();
+        remember(r#"{"v":1,"ports":{"staging":{"postgres":1,"valkey":2,"nginx":3}}}"#);
+        let place = Place::find(dir.path()).unwrap().unwrap();
+        assert_eq!((place.runtime(), place.project()), (RuntimeKind::Process, project::NAME));
+        assert!(place.wanted(None).is_ok() && place.wanted(Some(RuntimeKind::Process)).is_ok());
+        let said = place.wanted(Some(RuntimeKind::Docker)).unwrap_err().to_string();
+        assert!(said.contains("runs on the runtime process, not on docker"), "{said}");
+        remember(r#"{"v":1,"ports":{},"runtime":"docker"}"#);
+        let said = Place::find(dir.path()).unwrap_err().to_string();
+        assert!(said.contains("contradicts itself"), "{said}");
+    }
+
+    #[test]
+    fn what_runs_on_docker_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let images = base::Images { python: "a:1".to_owned(), postgres: "b:1".to_owned() };
+        let on = OnDocker { project: "shop-1".to_owned(), address: [172, 17, 0, 1].into(), images };
+        // Root's services run as another account, which has to come to it.
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let root = dir.path().join("demo");
+        let taken = Place::take(&root, Some(on.clone())).unwrap();
+        let found = Place::find(&root).unwrap().unwrap();
+        assert_eq!(found, taken);
+        assert_eq!((found.docker(), found.address(), found.project()), (Some(&on), on.address, "shop-1"));
+    }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::repository::cannot;
 use super::services::{self, Account, DATABASE, DATABASE_USER, Kind};
 use super::stack::Stack;
-use super::{ENVIRONMENTS, Place};
+use super::{ENVIRONMENTS, Place, on_docker};
 use crate::cli::failure::{Failure, Sort};
 use crate::config::FILE_NAME;
 use crate::domain::plan::hex;
@@ -35,6 +35,36 @@ fn access_log(place: &Place, environment: &str) -> PathBuf {
     services::data(place, environment, Kind::Nginx).join("access.log")
 }
 
+/// The shop's `towpath.toml` of a commit, with what belongs to this machine. `python` is the interpreter that this
+/// machine has for it, e.g. `3.12`; an image has its own, but what needs no candidate runs here.
+#[must_use]
+pub fn configuration(place: &Place, text: &str, roles: &str, python: &str, environments: &str) -> String {
+    let text = text.replacen("[project]\n", &format!("[project]\npython = \"{python}\"\n"), 1);
+    let Some(on) = place.docker() else {
+        return format!("{text}\n{roles}\n{environments}");
+    };
+    let named = format!("name = \"{}\"", on.project);
+    let image = format!(
+        "[artifact]\nimage = \"{}\"\nargs = {{ BASE = \"{}\", OWNER = \"{}\" }}\n",
+        on.project,
+        on.images.python,
+        on_docker::owner()
+    );
+    let text = text.replacen(&format!("name = \"{NAME}\""), &named, 1).replacen("[artifact]\n", &image, 1);
+    // Each has a network of its own, where the loopback is its own too; the shell is nobody's parent there.
+    let roles =
+        roles.replace("127.0.0.1:$PORT", "0.0.0.0:$PORT").replace("\ncommand = \"exec ", "\ncommand = \"");
+    let volumes = format!("\nvolumes = [\"{}:{}\"]\ncommand", place.starts().display(), on_docker::STARTS);
+    let roles = roles.replace("\ncommand", &volumes);
+    // Trusting is enough for a database that lives as long as a step, on a network of the step's own.
+    let service = format!(
+        "[service.postgres]\nimage = \"{}\"\nenv = {{ POSTGRES_HOST_AUTH_METHOD = \"trust\" }}\n\
+         ready = {{ postgres = \"postgres://postgres@postgres:5432/postgres\" }}\n",
+        on.images.postgres
+    );
+    format!("{text}\n{service}\n{roles}\n{environments}")
+}
+
 /// The environments of this machine, as `towpath.toml` has them.
 ///
 /// # Errors
@@ -57,7 +87,10 @@ pub fn environments(place: &Place, stack: &Stack) -> Result<String, Failure> {
              health = {{ path = \"/health\", status = 200, within = \"5s\", interval = \"1s\", start = \"2m\" }}\n\
              \n[environment.{environment}.env]\nALLOWED_HOSTS = \"127.0.0.1\"\nTLS = \"off\"\nSHOP_START_LOG = \"{starts}\"\n\
              \n[environment.{environment}.secrets]\n",
-            starts = place.start_log(environment).display(),
+            starts = match place.docker() {
+                Some(_) => format!("{}/{environment}.log", on_docker::STARTS),
+                None => place.start_log(environment).display().to_string(),
+            },
         );
         for name in ["SECRET_KEY", "DATABASE_URL", "CELERY_BROKER_URL"] {
             let _ = writeln!(text, "{name} = {{ file = \"{}\" }}", place.secret(environment, name).display());
@@ -65,11 +98,14 @@ pub fn environments(place: &Place, stack: &Stack) -> Result<String, Failure> {
         let _ = write!(
             text,
             "\n[environment.{environment}.router.nginx]\ninclude = \"{}\"\ntest = \"{nginx} -t\"\nreload = \"{nginx} -s reload\"\n\
-             access_log = \"{}\"\nstatic_files = \"{}\"\n",
+             access_log = \"{}\"\n",
             include(place, environment).display(),
             access_log(place, environment).display(),
-            place.static_files(environment).display(),
         );
+        // In an image they are its own.
+        if place.docker().is_none() {
+            let _ = writeln!(text, "static_files = \"{}\"", place.static_files(environment).display());
+        }
     }
     Ok(text)
 }
@@ -114,13 +150,18 @@ fn with_strategy(text: &str, environment: &str, strategy: &str) -> Option<String
 /// Writes nginx's configuration and what it includes, where that is not there yet.
 pub(super) fn write_site(place: &Place, stack: &Stack, environment: &str) -> Result<(), Failure> {
     let data = services::data(place, environment, Kind::Nginx);
-    let static_files = place.static_files(environment);
-    std::fs::create_dir_all(&static_files).map_err(|error| cannot(&static_files, &error))?;
+    if place.docker().is_none() {
+        let static_files = place.static_files(environment);
+        std::fs::create_dir_all(&static_files).map_err(|error| cannot(&static_files, &error))?;
+    }
     let include = include(place, environment);
     if !include.exists() {
         // Before the first deployment nobody takes the traffic: 502.
-        let nobody =
-            Route { project: NAME.to_owned(), environment: environment.to_owned(), shares: Vec::new() };
+        let nobody = Route {
+            project: place.project().to_owned(),
+            environment: environment.to_owned(),
+            shares: Vec::new(),
+        };
         let text = include_text(&nobody, Options::NEW);
         std::fs::write(&include, text).map_err(|error| cannot(&include, &error))?;
     }
@@ -140,10 +181,38 @@ pub(super) fn write_site(place: &Place, stack: &Stack, environment: &str) -> Res
 /// The site; the same words as `assets/nginx/site.conf.example`, with an nginx of its own around it.
 fn site(place: &Place, environment: &str) -> Result<String, Failure> {
     let data = services::data(place, environment, Kind::Nginx);
-    let names = Names::of(NAME, environment);
+    let names = Names::of(place.project(), environment);
     let user = match Account::choose()? {
         Some(account) => format!("user {} {};\n", account.name, account.group),
         None => String::new(),
+    };
+    let static_files = match place.docker() {
+        // In an image they are the shop's own to serve. While two releases run, one has files that the other has not.
+        Some(_) => format!(
+            r"        location /static/ {{
+            proxy_pass http://{};
+            proxy_http_version 1.1;
+            proxy_set_header Connection close;
+            proxy_set_header Host $host;
+            proxy_next_upstream error http_404;
+            proxy_connect_timeout 2s;
+            access_log off;
+        }}
+
+",
+            names.route
+        ),
+        None => format!(
+            r"        location /static/ {{
+            alias {}/;
+            access_log off;
+            expires max;
+            location ~ /\. {{ return 404; }}
+        }}
+
+",
+            place.static_files(environment).display()
+        ),
     };
     Ok(format!(
         r#"{user}worker_processes 2;
@@ -173,14 +242,7 @@ http {{
         listen 127.0.0.1:{port};
         access_log {access_log} {route};
 
-        location /static/ {{
-            alias {static_files}/;
-            access_log off;
-            expires max;
-            location ~ /\. {{ return 404; }}
-        }}
-
-        location / {{
+{static_files}        location / {{
             proxy_pass http://{route};
             add_header X-Towpath-Deployment ${route} always;
             proxy_http_version 1.1;
@@ -201,7 +263,6 @@ http {{
         port = place.ports(environment)?.nginx,
         access_log = access_log(place, environment).display(),
         route = names.route,
-        static_files = place.static_files(environment).display(),
     ))
 }
 
@@ -220,13 +281,15 @@ pub fn write_secrets(place: &Place) -> Result<(), Failure> {
         let ports = place.ports(environment)?;
         let (postgres, valkey) =
             (password(place, environment, "postgres")?, password(place, environment, "valkey")?);
+        // Where the shop's processes reach this machine.
+        let address = place.address();
         let values = [
             ("SECRET_KEY", format!("{}{}", random()?, random()?)),
             (
                 "DATABASE_URL",
-                format!("postgres://{DATABASE_USER}:{postgres}@127.0.0.1:{}/{DATABASE}", ports.postgres),
+                format!("postgres://{DATABASE_USER}:{postgres}@{address}:{}/{DATABASE}", ports.postgres),
             ),
-            ("CELERY_BROKER_URL", format!("redis://:{valkey}@127.0.0.1:{}/0", ports.valkey)),
+            ("CELERY_BROKER_URL", format!("redis://:{valkey}@{address}:{}/0", ports.valkey)),
         ];
         for (name, value) in values {
             let path = place.secret(environment, name);
@@ -254,7 +317,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// 192 bits of the system's randomness, as digits that are harmless everywhere.
-fn random() -> Result<String, Failure> {
+pub(super) fn random() -> Result<String, Failure> {
     let path = Path::new("/dev/urandom");
     let mut bytes = [0; 24];
     std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(|error| {

@@ -2,7 +2,9 @@
 //! process, is started again when it dies, and is found again.
 
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -131,7 +133,8 @@ pub async fn start(
             Kind::Valkey => ports.valkey,
             Kind::Nginx => ports.nginx,
         };
-        if replica::status(&dir).state == ReplicaState::Up && answers(kind, port).await {
+        let at = addresses(place, kind);
+        if replica::status(&dir).state == ReplicaState::Up && answer(kind, &at, port).await.is_ok() {
             continue;
         }
         prepare(place, stack, environment, kind)?;
@@ -147,19 +150,42 @@ pub async fn start(
         replica::start_again(&dir).map_err(broken)?;
         let env = crate::runtime::environment::allowed(std::env::vars());
         replica::launch(&dir, Path::new(OWN_PROGRAM), &env).await.map_err(broken)?;
-        await_answer(kind, environment, port, &dir).await?;
-        teller.took(&format!("{environment}: {} answers at 127.0.0.1:{port}", kind.name()), began)?;
+        await_answer(kind, environment, (&at, port), &dir).await?;
+        let at: Vec<String> = at.iter().map(|address| format!("{address}:{port}")).collect();
+        teller.took(&format!("{environment}: {} answers at {}", kind.name(), at.join(" and ")), began)?;
     }
     Ok(())
 }
 
-async fn await_answer(kind: Kind, environment: &str, port: u16, dir: &Path) -> Result<(), Failure> {
+/// Where a service listens: on the loopback, and where containers of the shop reach it.
+fn addresses(place: &Place, kind: Kind) -> Vec<IpAddr> {
+    let mut all = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    if kind != Kind::Nginx && !all.contains(&place.address()) {
+        all.push(place.address());
+    }
+    all
+}
+
+/// The same as a service's configuration has it.
+fn listening(place: &Place, kind: Kind, between: &str) -> String {
+    let all: Vec<String> = addresses(place, kind).iter().map(ToString::to_string).collect();
+    all.join(between)
+}
+
+async fn await_answer(
+    kind: Kind,
+    environment: &str,
+    (at, port): (&[IpAddr], u16),
+    dir: &Path,
+) -> Result<(), Failure> {
     let until = Instant::now() + START;
     loop {
         let status = replica::status(dir);
-        if status.state == ReplicaState::Up && answers(kind, port).await {
+        let silent = answer(kind, at, port).await;
+        if status.state == ReplicaState::Up && silent.is_ok() {
             return Ok(());
         }
+        let silent = silent.err().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let ends_again_and_again = status.restarts > 2;
         if ends_again_and_again || Instant::now() > until {
             let last = replica::last_lines(dir, 8).join("\n  ");
@@ -167,7 +193,7 @@ async fn await_answer(kind: Kind, environment: &str, port: u16, dir: &Path) -> R
             return Err(Failure::new(
                 Sort::Unclear,
                 format!(
-                    "{} of {environment} does not answer at 127.0.0.1:{port} ({how}). It says:\n  {last}",
+                    "{} of {environment} does not answer at {silent}:{port} ({how}). It says:\n  {last}",
                     kind.name()
                 ),
                 "If something else listens there by now, stop that; or begin anew: `towpath demo --clean`, then \
@@ -178,8 +204,18 @@ async fn await_answer(kind: Kind, environment: &str, port: u16, dir: &Path) -> R
     }
 }
 
+/// Whether it answers at each of these addresses; otherwise the first where it does not.
+async fn answer(kind: Kind, at: &[IpAddr], port: u16) -> Result<(), IpAddr> {
+    for &address in at {
+        if !answers(kind, SocketAddr::new(address, port)).await {
+            return Err(address);
+        }
+    }
+    Ok(())
+}
+
 /// Whether it speaks as such a service does.
-async fn answers(kind: Kind, port: u16) -> bool {
+async fn answers(kind: Kind, at: SocketAddr) -> bool {
     // The first bytes of a conversation, and how the answer begins.
     let (ask, begins): (&[u8], &[u8]) = match kind {
         // PostgreSQL's SSLRequest (8 bytes, code 80877103): one byte comes back, S or N.
@@ -189,7 +225,7 @@ async fn answers(kind: Kind, port: u16) -> bool {
         Kind::Nginx => (b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 "),
     };
     let talk = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let mut stream = TcpStream::connect(at).await.ok()?;
         stream.write_all(ask).await.ok()?;
         let mut answer = [0; 16];
         let read = stream.read(&mut answer).await.ok()?;
@@ -206,10 +242,11 @@ fn spec_of(place: &Place, stack: &Stack, environment: &str, kind: Kind, port: u1
         Kind::Postgres => (
             format!(
                 // What the last half second wrote may be lost with the machine: a demo's database.
-                "exec {} -D {} -h 127.0.0.1 -p {port} -c unix_socket_directories= -c synchronous_commit=off \
+                "exec {} -D {} -h {} -p {port} -c unix_socket_directories= -c synchronous_commit=off \
                  -c shared_buffers=64MB -c max_connections=80 -c log_destination=stderr -c logging_collector=off",
                 stack.postgres.join("postgres").display(),
-                data.join("cluster").display()
+                data.join("cluster").display(),
+                listening(place, kind, ",")
             ),
             StopSignal::Int,
         ),
@@ -270,7 +307,8 @@ fn prepare(place: &Place, stack: &Stack, environment: &str, kind: Kind) -> Resul
         let port = place.ports(environment)?.valkey;
         let password = project::password(place, environment, "valkey")?;
         let text = format!(
-            "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {}\nsave \"\"\nappendonly yes\n",
+            "bind {}\nport {port}\nrequirepass {password}\ndir {}\nsave \"\"\nappendonly yes\n",
+            listening(place, kind, " "),
             data.display()
         );
         project::write_private(&path, &text)?;
@@ -296,13 +334,21 @@ fn prepare(place: &Place, stack: &Stack, environment: &str, kind: Kind) -> Resul
         single.args(["--single", "-D"]).arg(&cluster).arg("postgres");
         run(single, &format!("CREATE DATABASE {DATABASE};\n"), "postgres --single")?;
         std::fs::remove_file(&path).map_err(|error| cannot(&path, &error))?;
+        if place.docker().is_some() {
+            // Containers come from the addresses of their networks; that they know the password is what counts.
+            let rules = cluster.join("pg_hba.conf");
+            let written = OpenOptions::new()
+                .append(true)
+                .open(&rules)
+                .and_then(|mut file| writeln!(file, "host {DATABASE} {DATABASE_USER} all scram-sha-256"));
+            written.map_err(|error| cannot(&rules, &error))?;
+        }
     }
     std::fs::write(data.join("complete"), "").map_err(|error| cannot(&data, &error))
 }
 
 /// Runs a server's own program to its end.
 fn run(mut command: Command, input: &str, name: &str) -> Result<(), Failure> {
-    use std::io::Write as _;
     let failed =
         |why: String| Failure::new(Sort::Unclear, format!("{name} could not make a database: {why}"), "");
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();

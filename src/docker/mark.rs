@@ -1,15 +1,12 @@
 //! What an attempt has on an engine: a network of its own, volumes, containers, all under one mark that was written
 //! down before the first of them was made.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bollard::models::{NetworkCreateRequest, VolumeCreateRequest};
-use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
-};
 
 use super::trouble::{Result, cause, status};
-use super::{Engine, labels, run};
+use super::{Engine, found, labels};
 
 /// A random number, written down by whoever makes something before it is made. Two machines may use one engine and
 /// have attempts' directories of the same name: the mark tells them apart.
@@ -59,37 +56,7 @@ pub async fn volume(engine: &Engine, name: &str, labels: &BTreeMap<String, Strin
 /// # Errors
 /// When the engine does not say what is there, or keeps something.
 pub async fn remove_all(engine: &Engine, attempt: &str, mark: &str) -> Result<()> {
-    let client = engine.client();
-    let filter =
-        HashMap::from([("label", vec![format!("{}={attempt}", labels::ATTEMPT), format!("{MARK}={mark}")])]);
-    let what = "what a step has left could not be asked for";
-    let containers = ListContainersOptionsBuilder::default().all(true).filters(&filter).build();
-    let containers =
-        client.list_containers(Some(containers)).await.map_err(|error| cause(engine.name(), what, &error))?;
-    for id in containers.into_iter().filter_map(|container| container.id) {
-        run::remove(engine, &id).await?;
-    }
-    let networks = ListNetworksOptionsBuilder::default().filters(&filter).build();
-    let networks =
-        client.list_networks(Some(networks)).await.map_err(|error| cause(engine.name(), what, &error))?;
-    for id in networks.into_iter().filter_map(|network| network.id) {
-        match client.remove_network(&id).await {
-            Err(error) if status(&error) != Some(404) => {
-                return Err(cause(engine.name(), "a step's network could not be removed", &error));
-            }
-            _ => {}
-        }
-    }
-    let volumes = ListVolumesOptionsBuilder::default().filters(&filter).build();
-    let volumes =
-        client.list_volumes(Some(volumes)).await.map_err(|error| cause(engine.name(), what, &error))?;
-    for volume in volumes.volumes.unwrap_or_default() {
-        match client.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await {
-            Err(error) if status(&error) != Some(404) => {
-                return Err(cause(engine.name(), "a step's volume could not be removed", &error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    let labels = [format!("{}={attempt}", labels::ATTEMPT), format!("{MARK}={mark}")];
+    let found = found::found(engine, &labels).await?;
+    found::remove(engine, &found).await
 }

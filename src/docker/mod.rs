@@ -16,6 +16,7 @@
 //! | [`run`], [`files`], [`image`] | one command in a container; files into it and out of it; its image |
 //! | [`service`], [`exec`](mod@exec) | a container beside a step, and what it is asked |
 //! | [`mark`] | what an attempt has on an engine, and its removal |
+//! | [`found`] | what carries certain labels, and its removal |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 //! | [`watch`] | an environment's containers on one engine, as they are now, without asking again and again |
 //! | [`seen`] | what such a watch knows |
@@ -27,6 +28,7 @@ mod context;
 pub mod credentials;
 pub mod exec;
 pub mod files;
+pub mod found;
 pub mod image;
 pub mod labels;
 pub mod lease;

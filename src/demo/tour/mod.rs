@@ -9,6 +9,7 @@
 //! | `back` | (d) one-key rollback |
 //! | `killed` | (e) the engine killed inside Migrate, Start and Shift |
 //! | `chain` | (f) the journal, and an altered copy |
+//! | `swept` | (g) on Docker: everything away again |
 //! | `walk` | the connection to the engine, and what every station does with it |
 
 mod back;
@@ -17,6 +18,7 @@ mod chain;
 mod first;
 mod killed;
 mod sick;
+mod swept;
 mod walk;
 
 use std::path::Path;
@@ -27,6 +29,7 @@ use serde_json::{Value, json};
 use super::{Place, Teller, millis, ready, stack};
 use crate::cli::failure::{Failure, Sort};
 use crate::cli::output::{Output, tell};
+use crate::domain::project::RuntimeKind;
 use walk::Walk;
 
 /// The stations, in order, with what each shows.
@@ -39,19 +42,22 @@ const STATIONS: [(char, &str); 6] = [
     ('f', "the journal's chain verifies, and an altered copy does not"),
 ];
 
+/// The one after them where releases run as containers: an engine is others' too, and nothing is left on it.
+const SWEPT: (char, &str) = ('g', "everything goes, and the engine has nothing of the project any more");
+
 /// Walks the story in a new demo; the exit code is 0 only if every station did what it should.
 ///
 /// # Errors
 /// When the tour cannot begin. A station that fails is told, and is the exit code 1.
-pub fn run(output: &mut Output, directory: &Path) -> Result<u8, Failure> {
+pub fn run(output: &mut Output, directory: &Path, wanted: Option<RuntimeKind>) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| {
         Failure::new(Sort::Unclear, format!("The runtime cannot be set up: {error}."), "")
     })?;
-    runtime.block_on(walk_all(output, directory))
+    runtime.block_on(walk_all(output, directory, wanted))
 }
 
-async fn walk_all(output: &mut Output, directory: &Path) -> Result<u8, Failure> {
+async fn walk_all(output: &mut Output, directory: &Path, wanted: Option<RuntimeKind>) -> Result<u8, Failure> {
     let began = Instant::now();
     if let Some(place) = Place::find(directory)?
         && place.layout()?.journal().exists()
@@ -64,11 +70,12 @@ async fn walk_all(output: &mut Output, directory: &Path) -> Result<u8, Failure> 
             "Take it away with `towpath demo --clean`, or name another directory with --dir DIR.",
         ));
     }
-    let place = ready(directory, &mut Teller { output }).await?;
+    let place = ready(directory, wanted, &mut Teller { output }).await?;
     let stack = stack::find(&place)?;
     let mut walk = Walk::begin(place.clone(), stack, Teller { output }).await?;
     let mut stations = Vec::new();
-    for (station, title) in STATIONS {
+    let last_one = place.docker().map(|_| SWEPT);
+    for (station, title) in STATIONS.into_iter().chain(last_one) {
         walk.teller.say("")?;
         walk.teller.say(&format!("({station}) {title}"))?;
         let began = Instant::now();
@@ -78,7 +85,8 @@ async fn walk_all(output: &mut Output, directory: &Path) -> Result<u8, Failure> 
             'c' => sick::station(&mut walk).await,
             'd' => back::station(&mut walk).await,
             'e' => killed::station(&mut walk).await,
-            _ => chain::station(&mut walk).await,
+            'f' => chain::station(&mut walk).await,
+            _ => swept::station(&mut walk).await,
         };
         match walked {
             Ok(figures) => {
@@ -111,10 +119,12 @@ async fn walk_all(output: &mut Output, directory: &Path) -> Result<u8, Failure> 
     }
     walk.teller.say("")?;
     walk.teller.took("the tour passed", began)?;
-    walk.teller.say(&format!(
-        "it all still runs: towpath --repository {0}/shop; towpath demo --clean --dir {0} takes it away",
-        place.root().display()
-    ))?;
+    if place.docker().is_none() {
+        walk.teller.say(&format!(
+            "it all still runs: towpath --repository {0}/shop; towpath demo --clean --dir {0} takes it away",
+            place.root().display()
+        ))?;
+    }
     last(walk.teller.output, "passed", began, &stations)?;
     Ok(0)
 }

@@ -124,6 +124,8 @@ pub(super) fn env(bench: &Workbench, deploy: &Deploy, target: &Target) -> BTreeM
 /// A role's command line as a container runs it. Plain words are run as they are, for an image may have no shell;
 /// anything else is the shell's, whose place the program takes where it can, so that signals reach it.
 fn command(line: &str, port: u16) -> Vec<String> {
+    // `exec` is the shell's own word, and without a shell what it asks for is so already.
+    let line = line.trim_start().strip_prefix("exec ").unwrap_or(line);
     let Some(simple) = without_shell(line) else {
         return vec!["sh".to_owned(), "-c".to_owned(), line.to_owned()];
     };
@@ -145,6 +147,7 @@ mod tests {
             command("gunicorn shop.wsgi --bind 0.0.0.0:$PORT", 8000),
             ["gunicorn", "shop.wsgi", "--bind", "0.0.0.0:8000"]
         );
+        assert_eq!(command("exec gunicorn shop.wsgi", 1), ["gunicorn", "shop.wsgi"]);
         assert_eq!(
             command("celery -A shop worker -Q 'a b'", 1),
             ["sh", "-c", "exec celery -A shop worker -Q 'a b'"]
@@ -152,6 +155,5 @@ mod tests {
         assert_eq!(command("cd /app && ./run", 1), ["sh", "-c", "cd /app && ./run"]);
         assert_eq!(command("DEBUG=1 ./run", 1), ["sh", "-c", "DEBUG=1 ./run"]);
         assert_eq!(command("run $HOME", 1), ["sh", "-c", "exec run $HOME"]);
-        assert_eq!(command("exec python beat.py", 1), ["sh", "-c", "exec python beat.py"]);
     }
 }
