@@ -8,8 +8,8 @@ mod fixture;
 
 use crossterm::event::KeyCode;
 use fixture::{
-    NOW, THEME, commits, console, empty, failed, held, press, released, running, screen, send, with_log,
-    write,
+    NOW, THEME, commits, console, empty, failed, held, kept, press, released, running, screen, send,
+    with_log, write,
 };
 use towpath::domain::query::{Answer, Query};
 use towpath::domain::state::State;
@@ -67,6 +67,11 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
         "failed" => at(failed()),
         "failed-card" => {
             let mut model = at(failed());
+            press(&mut model, KeyCode::Enter);
+            model
+        }
+        "kept-card" => {
+            let mut model = at(kept());
             press(&mut model, KeyCode::Enter);
             model
         }
@@ -132,6 +137,7 @@ const SCENES: [&str; 17] = [
     "search",
     "failed",
     "failed-card",
+    "kept-card",
     "held",
     "acknowledge",
     "released",

@@ -47,6 +47,8 @@ pub enum Action {
     Acknowledge,
     /// List what was noticed.
     Findings,
+    /// Write what is known of the step into an archive.
+    Bundle,
     /// Promote a release to an environment.
     Promote,
     /// Go back to an earlier release, or take the deployment under way back.

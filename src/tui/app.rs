@@ -4,6 +4,7 @@
 //! changed. Nothing is polled but an open log that is looked at.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -12,7 +13,7 @@ use crossterm::event::Event;
 use jiff::tz::TimeZone;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid, getppid, getsid};
-use tokio::process::Child;
+use tokio::process::{Child, Command as Process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -25,12 +26,15 @@ use super::shell;
 use super::terminal::{Bell, Screen};
 use super::theme::Theme;
 use super::update;
-use crate::domain::ids::RunId;
+use crate::domain::ids::{RunId, StepId};
 use crate::domain::plan::Kept;
 use crate::domain::state::RunPhase;
 use crate::domain::time::Timestamp;
 use crate::wire::client::Client;
 use crate::wire::protocol::Reply;
+
+/// This program, also after a newer one was put in its place.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// How the console is started.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +45,8 @@ pub struct Options {
     pub no_color: bool,
     /// What to call the project until the engine says its name.
     pub name: String,
+    /// The project's directory: for what this program is asked for beside the console.
+    pub project: PathBuf,
 }
 
 /// Why the console was left.
@@ -92,6 +98,7 @@ where
         following: None,
         merging: None,
         shell: None,
+        project: options.project,
         dirty: true,
         redraw: false,
         left: None,
@@ -164,6 +171,7 @@ struct App {
     following: Option<Following>,
     merging: Option<Merging>,
     shell: Option<Child>,
+    project: PathBuf,
     dirty: bool,
     redraw: bool,
     left: Option<Left>,
@@ -240,12 +248,13 @@ impl App {
                     merging.read(way, from);
                 }
             }
-            Request::OpenShell { kept, title, hint } => {
-                if let Err(error) = self.open_shell(&kept, &title, &hint) {
+            Request::OpenShell { kept, of, title, hint } => {
+                if let Err(error) = self.open_shell(&kept, &of, &title, &hint) {
                     let trouble = Some(format!("There is no shell: {error:#}."));
                     Box::pin(self.take(Msg::ShellEnded { trouble })).await;
                 }
             }
+            Request::Bundle { of } => self.bundle(&of),
             Request::Copy(text) => self.screen.say(CopyToClipboard::to_clipboard_from(text))?,
             Request::Bell => self.screen.say(Bell)?,
             Request::Suspend => self.suspend()?,
@@ -274,10 +283,17 @@ impl App {
     }
 
     /// Hands the terminal over. The console takes messages in meanwhile, and draws nothing.
-    fn open_shell(&mut self, kept: &Kept, title: &str, hint: &str) -> anyhow::Result<()> {
+    fn open_shell(
+        &mut self,
+        kept: &Kept,
+        of: &(RunId, StepId),
+        title: &str,
+        hint: &str,
+    ) -> anyhow::Result<()> {
         use std::io::Write as _;
         let directory = std::path::Path::new(&kept.directory);
-        anyhow::ensure!(directory.is_dir(), "{} is not there any more", kept.directory);
+        let inside = kept.container.is_some();
+        anyhow::ensure!(inside || directory.is_dir(), "{} is not there any more", kept.directory);
         let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
         self.reading = None;
         self.screen.step_aside();
@@ -286,7 +302,11 @@ impl App {
         if !hint.is_empty() {
             let _ = writeln!(out, "{hint}");
         }
-        match shell::command(&shell, kept, title).spawn() {
+        let mut command = match inside {
+            true => self.program("shell", of),
+            false => shell::command(&shell, kept, title),
+        };
+        match command.spawn() {
             Ok(child) => {
                 self.shell = Some(child);
                 Ok(())
@@ -296,6 +316,32 @@ impl App {
                 Err(error).with_context(|| format!("{} does not start", shell.to_string_lossy()))
             }
         }
+    }
+
+    /// This program, asked for something of a step.
+    fn program(&self, verb: &str, (run, step): &(RunId, StepId)) -> Process {
+        let mut program = Process::new(OWN_PROGRAM);
+        program.arg0("towpath").args([verb, &run.to_string(), step.as_str(), "--repository"]);
+        program.arg(&self.project);
+        program
+    }
+
+    /// Has a bundle written, beside the console.
+    fn bundle(&self, of: &(RunId, StepId)) {
+        let (mut program, messages) = (self.program("bundle", of), self.messages.clone());
+        program.stdin(std::process::Stdio::null());
+        tokio::spawn(async move {
+            let first = |bytes: &[u8]| {
+                let text = String::from_utf8_lossy(bytes);
+                crate::text::width::plain(text.lines().next().unwrap_or_default())
+            };
+            let done = match program.output().await {
+                Ok(ended) if ended.status.success() => Ok(first(&ended.stdout)),
+                Ok(ended) => Err(first(&ended.stderr).trim_start_matches("towpath: ").to_owned()),
+                Err(error) => Err(format!("There is no bundle: {error}.")),
+            };
+            let _ = messages.send(Msg::Bundled(done)).await;
+        });
     }
 
     async fn shell_ended(&mut self, ended: io::Result<std::process::ExitStatus>) {

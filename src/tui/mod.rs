@@ -32,7 +32,7 @@ mod registry;
 pub mod rollback;
 pub mod samples;
 pub mod schedule;
-mod shell;
+pub(crate) mod shell;
 mod streaming;
 pub mod target;
 mod terminal;
