@@ -129,7 +129,7 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
     }
 }
 
-const SCENES: [&str; 17] = [
+const SCENES: [&str; 18] = [
     "empty",
     "running",
     "running-log",

@@ -13,7 +13,7 @@ use crossterm::event::Event;
 use jiff::tz::TimeZone;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid, getppid, getsid};
-use tokio::process::{Child, Command as Process};
+use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -22,6 +22,7 @@ use super::follow::Following;
 use super::input::{Input, Reading};
 use super::merging::Merging;
 use super::model::{Asked, Model, Msg, Request};
+use super::program;
 use super::shell;
 use super::terminal::{Bell, Screen};
 use super::theme::Theme;
@@ -32,9 +33,6 @@ use crate::domain::state::RunPhase;
 use crate::domain::time::Timestamp;
 use crate::wire::client::Client;
 use crate::wire::protocol::Reply;
-
-/// This program, also after a newer one was put in its place.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// How the console is started.
 #[derive(Debug, Clone, Default)]
@@ -254,7 +252,13 @@ impl App {
                     Box::pin(self.take(Msg::ShellEnded { trouble })).await;
                 }
             }
-            Request::Bundle { of } => self.bundle(&of),
+            Request::Bundle { of } => {
+                let (project, messages) = (self.project.clone(), self.messages.clone());
+                tokio::spawn(async move {
+                    let done = program::bundle(&project, &of).await;
+                    let _ = messages.send(Msg::Bundled(done)).await;
+                });
+            }
             Request::Copy(text) => self.screen.say(CopyToClipboard::to_clipboard_from(text))?,
             Request::Bell => self.screen.say(Bell)?,
             Request::Suspend => self.suspend()?,
@@ -298,12 +302,17 @@ impl App {
         self.reading = None;
         self.screen.step_aside();
         let mut out = io::stdout();
-        let _ = writeln!(out, "towpath: {title}, in {}; `exit` brings the console back.", kept.directory);
+        let of_what = if inside { " of a copy of its container" } else { "" };
+        let _ = writeln!(
+            out,
+            "towpath: {title}, in {}{of_what}; `exit` brings the console back.",
+            kept.directory
+        );
         if !hint.is_empty() {
             let _ = writeln!(out, "{hint}");
         }
         let mut command = match inside {
-            true => self.program("shell", of),
+            true => program::shell(&self.project, of),
             false => shell::command(&shell, kept, title),
         };
         match command.spawn() {
@@ -318,39 +327,17 @@ impl App {
         }
     }
 
-    /// This program, asked for something of a step.
-    fn program(&self, verb: &str, (run, step): &(RunId, StepId)) -> Process {
-        let mut program = Process::new(OWN_PROGRAM);
-        program.arg0("towpath").args([verb, &run.to_string(), step.as_str(), "--repository"]);
-        program.arg(&self.project);
-        program
-    }
-
-    /// Has a bundle written, beside the console.
-    fn bundle(&self, of: &(RunId, StepId)) {
-        let (mut program, messages) = (self.program("bundle", of), self.messages.clone());
-        program.stdin(std::process::Stdio::null());
-        tokio::spawn(async move {
-            let first = |bytes: &[u8]| {
-                let text = String::from_utf8_lossy(bytes);
-                crate::text::width::plain(text.lines().next().unwrap_or_default())
-            };
-            let done = match program.output().await {
-                Ok(ended) if ended.status.success() => Ok(first(&ended.stdout)),
-                Ok(ended) => Err(first(&ended.stderr).trim_start_matches("towpath: ").to_owned()),
-                Err(error) => Err(format!("There is no bundle: {error}.")),
-            };
-            let _ = messages.send(Msg::Bundled(done)).await;
-        });
-    }
-
     async fn shell_ended(&mut self, ended: io::Result<std::process::ExitStatus>) {
-        self.shell = None;
+        let shell = self.shell.take();
         if self.come_back().is_err() {
             self.left = Some(Left::TerminalGone);
             return;
         }
-        let trouble = ended.err().map(|error| format!("The shell was lost: {error}."));
+        let trouble = match (ended, shell) {
+            (Err(error), _) => Some(format!("The shell was lost: {error}.")),
+            (Ok(_), Some(shell)) => program::no_shell(shell).await,
+            (Ok(_), None) => None,
+        };
         self.take(Msg::ShellEnded { trouble }).await;
     }
 

@@ -27,6 +27,7 @@ pub mod model;
 mod mouse;
 mod offered;
 pub mod places;
+mod program;
 pub mod promote;
 mod registry;
 pub mod rollback;

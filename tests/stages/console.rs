@@ -28,7 +28,7 @@ services = ["beside"]
 needs = []
 [stage.env]
 GREETING = "ahoy"
-STORE = "postgres://app:hidden-password@beside:5432/shop"
+STORE = "postgres://app:throwaway@beside:5432/shop"
 "#;
 
 /// The project; its engine ends with it, and what it has on the Docker engine goes.
