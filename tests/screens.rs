@@ -8,8 +8,8 @@ mod fixture;
 
 use crossterm::event::KeyCode;
 use fixture::{
-    NOW, THEME, commits, console, empty, failed, held, press, released, running, screen, send, with_log,
-    write,
+    NOW, THEME, commits, console, empty, failed, held, kept, press, released, running, screen, send,
+    with_log, write,
 };
 use towpath::domain::query::{Answer, Query};
 use towpath::domain::state::State;
@@ -70,6 +70,11 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
             press(&mut model, KeyCode::Enter);
             model
         }
+        "kept-card" => {
+            let mut model = at(kept());
+            press(&mut model, KeyCode::Enter);
+            model
+        }
         "held" => at(held()),
         "acknowledge" => {
             let mut model = at(held());
@@ -124,7 +129,7 @@ fn scene(name: &str, theme: Theme, size: (u16, u16)) -> Model {
     }
 }
 
-const SCENES: [&str; 17] = [
+const SCENES: [&str; 18] = [
     "empty",
     "running",
     "running-log",
@@ -132,6 +137,7 @@ const SCENES: [&str; 17] = [
     "search",
     "failed",
     "failed-card",
+    "kept-card",
     "held",
     "acknowledge",
     "released",

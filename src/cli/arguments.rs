@@ -105,6 +105,25 @@ pub(super) enum Verb {
         /// The step
         step: String,
     },
+    /// Open a shell in what a failed step has kept: its directory, or a copy of its container
+    #[command(after_help = EXIT_CODES)]
+    Shell {
+        /// The run
+        run: RunId,
+        /// The step
+        step: String,
+    },
+    /// Write what is known of a step into one archive: log, specification, container, versions; no values of variables
+    #[command(after_help = EXIT_CODES)]
+    Bundle {
+        /// The run
+        run: RunId,
+        /// The step
+        step: String,
+        /// Where to; nothing is overwritten [default: towpath-RUN-STEP-ATTEMPT.tar here]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Accept a check that could not do its work
     #[command(after_help = EXIT_CODES)]
     Ack {

@@ -25,6 +25,7 @@ pub(super) fn open(invocation: &mut Invocation) -> Result<u8, Failure> {
     let options = app::Options {
         ascii: invocation.output.style.ascii,
         no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+        project: name.clone(),
         name: name.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     let connect = move || {

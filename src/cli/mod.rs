@@ -3,6 +3,7 @@
 mod ack;
 mod arguments;
 mod back;
+mod bundle;
 mod cancel;
 mod check;
 mod check_compose;
@@ -32,6 +33,7 @@ mod rollback;
 mod run;
 mod sample;
 pub mod session;
+mod shell;
 mod status;
 mod verify;
 
@@ -158,6 +160,10 @@ fn dispatch(invocation: &mut Invocation, verb: Option<Verb>) -> Result<u8, Failu
         Some(Verb::Check { compose: None }) => check::check(invocation),
         Some(Verb::Cancel { run, now }) => in_runtime(cancel::cancel(invocation, run, now)),
         Some(Verb::Retry { run, step }) => in_runtime(retry::retry(invocation, run, StepId(step))),
+        Some(Verb::Shell { run, step }) => in_runtime(shell::shell(invocation, run, StepId(step))),
+        Some(Verb::Bundle { run, step, output }) => {
+            in_runtime(bundle::bundle(invocation, run, StepId(step), output))
+        }
         Some(Verb::Ack { run, step, reason }) => in_runtime(ack::ack(invocation, run, StepId(step), reason)),
         Some(Verb::Plan { environment, release }) => {
             in_runtime(plan::plan(invocation, &EnvironmentName(environment), release))

@@ -43,6 +43,7 @@ pub(super) async fn status(invocation: &mut Invocation) -> Result<u8, Failure> {
             "status",
             &json!({
                 "engine": engine, "runs": open, "release": release, "branch_trouble": state.branch_trouble(),
+                "kept": state.kept,
                 "environments": environments::objects(&state, &Measured::default()),
             }),
         )?;

@@ -1,9 +1,10 @@
 //! What an attempt has on an engine: a network of its own, volumes, containers, all under one mark that was written
 //! down before the first of them was made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{NetworkCreateRequest, VolumeCreateRequest};
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 
 use super::trouble::{Result, cause, status};
 use super::{Engine, found, labels};
@@ -50,13 +51,39 @@ pub async fn volume(engine: &Engine, name: &str, labels: &BTreeMap<String, Strin
     made.map(|_| ()).map_err(|error| cause(engine.name(), "a volume could not be made", &error))
 }
 
-/// Removes everything that carries this mark of this attempt: containers first, then networks and volumes. Harmless
-/// when nothing is left.
+/// Removes everything that carries this mark of this attempt: containers first, then networks, volumes, and the images
+/// of its containers. Harmless when nothing is left.
 ///
 /// # Errors
 /// When the engine does not say what is there, or keeps something.
 pub async fn remove_all(engine: &Engine, attempt: &str, mark: &str) -> Result<()> {
     let labels = [format!("{}={attempt}", labels::ATTEMPT), format!("{MARK}={mark}")];
     let found = found::found(engine, &labels).await?;
-    found::remove(engine, &found).await
+    found::remove(engine, &found).await?;
+    remove_images(engine, HashMap::from([("label", labels.to_vec())])).await
+}
+
+/// Images of an attempt's containers; what else was made from one of them (a candidate, a layer) stays.
+async fn remove_images(engine: &Engine, mut filter: HashMap<&str, Vec<String>>) -> Result<()> {
+    let client = engine.client();
+    let step = format!("{}={}", labels::KIND, labels::Kind::Step.word());
+    filter.entry("label").or_default().push(step);
+    let images = ListImagesOptionsBuilder::default().filters(&filter).build();
+    let images = client.list_images(Some(images)).await.map_err(|error| {
+        cause(engine.name(), "the images that a step has left could not be asked for", &error)
+    })?;
+    for image in images {
+        let options = RemoveImageOptionsBuilder::default().force(true).build();
+        match client.remove_image(&image.id, Some(options), None).await {
+            Err(error) if status(&error) != Some(404) => {
+                return Err(cause(
+                    engine.name(),
+                    "the image of a step's container could not be removed",
+                    &error,
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

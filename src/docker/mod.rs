@@ -17,6 +17,7 @@
 //! | [`service`], [`exec`](mod@exec) | a container beside a step, and what it is asked |
 //! | [`mark`] | what an attempt has on an engine, and its removal |
 //! | [`found`] | what carries certain labels, and its removal |
+//! | [`terminal`] | a shell in a copy of a step's container |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 //! | [`watch`] | an environment's containers on one engine, as they are now, without asking again and again |
 //! | [`seen`] | what such a watch knows |
@@ -44,6 +45,7 @@ pub mod service;
 mod ssh;
 mod stats;
 pub mod tags;
+pub mod terminal;
 pub mod transfer;
 pub mod trouble;
 pub mod watch;

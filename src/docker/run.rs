@@ -320,7 +320,10 @@ async fn has_started(engine: &Engine, id: &str) -> bool {
 }
 
 /// Waits until it has ended.
-async fn wait(engine: &Engine, id: &str) -> Result<()> {
+///
+/// # Errors
+/// When the engine is lost.
+pub(super) async fn wait(engine: &Engine, id: &str) -> Result<()> {
     let mut waiting = Box::pin(engine.client().wait_container(id, None::<WaitContainerOptions>));
     match waiting.next().await {
         Some(Ok(_) | Err(Error::DockerContainerWaitError { .. })) => Ok(()),

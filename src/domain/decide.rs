@@ -5,6 +5,8 @@ mod advance;
 mod deployment;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod kept;
 mod outcome;
 #[cfg(test)]
 mod properties;

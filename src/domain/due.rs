@@ -97,6 +97,9 @@ impl State {
             }
         }
         self.of_environments(&mut watches);
+        watches.extend(
+            self.kept.iter().map(|kept| Watch::RemoveKept { key: kept.key.clone(), until: kept.until }),
+        );
         watches
     }
 

@@ -105,6 +105,11 @@ pub enum Outcome {
         /// What it left behind.
         output: Box<Output>,
     },
+    /// What a failed attempt had kept on an engine is gone.
+    KeptRemoved {
+        /// Which attempt.
+        key: AttemptKey,
+    },
     /// What became of an attempt that was open.
     Observed {
         /// Which attempt.

@@ -143,6 +143,11 @@ pub enum Event {
         /// What it left behind.
         output: Output,
     },
+    /// What a failed attempt had kept on an engine was removed.
+    KeptRemoved {
+        /// Which attempt.
+        key: AttemptKey,
+    },
     /// A person accepted an inconclusive check.
     StepAcknowledged {
         /// Whose step.
@@ -267,9 +272,10 @@ impl Event {
             | Self::RunCancelled { run, .. }
             | Self::StepRetried { run, .. }
             | Self::RunFinished { run, .. } => Some(*run),
-            Self::StepStarted { key } | Self::StepTimedOut { key } | Self::StepFinished { key, .. } => {
-                of_owner(key.owner)
-            }
+            Self::StepStarted { key }
+            | Self::StepTimedOut { key }
+            | Self::StepFinished { key, .. }
+            | Self::KeptRemoved { key } => of_owner(key.owner),
             Self::StepAcknowledged { owner, .. } => of_owner(*owner),
             Self::ReleaseCreated { release } => Some(release.run),
             Self::EngineStarted { .. }

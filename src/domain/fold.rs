@@ -4,8 +4,8 @@ use super::event::{Envelope, Event};
 use super::ids::{AttemptKey, Owner, RunId};
 use super::plan::{Plan, Verdict};
 use super::state::{
-    DURATIONS_KEPT, Deployment, DeploymentKind, DeploymentPhase, Ending, Observation, RUNS_KEPT_WHOLE,
-    RollbackVerdict, Run, RunEnd, RunPhase, State, StepPhase, StepState, WayBack,
+    DURATIONS_KEPT, Deployment, DeploymentKind, DeploymentPhase, Ending, KeptOnEngine, Observation,
+    RUNS_KEPT_WHOLE, RollbackVerdict, Run, RunEnd, RunPhase, State, StepPhase, StepState, WayBack,
 };
 use super::time::{Millis, Timestamp};
 use std::collections::BTreeMap;
@@ -57,12 +57,16 @@ impl State {
             | Event::StepTimedOut { .. }
             | Event::StepFinished { .. }
             | Event::StepAcknowledged { .. } => self.apply_step(&envelope.event, at),
+            Event::KeptRemoved { key } => self.kept_is_gone(key),
             Event::RunStarted { run }
             | Event::RunPlanned { run, .. }
             | Event::RunUnplannable { run, .. }
             | Event::RunHeld { run, .. }
             | Event::RunCancelled { run, .. }
             | Event::StepRetried { run, .. } => {
+                if let Event::StepRetried { run, step } = &envelope.event {
+                    self.kept_is_due(Owner::Run(*run), step, None, at);
+                }
                 if let Some(run) = self.runs.get_mut(run) {
                     run.apply(&envelope.event, at);
                 }
@@ -119,6 +123,22 @@ impl State {
         }
     }
 
+    /// What a step's attempts have kept is needed no longer, but for that of `but`.
+    fn kept_is_due(&mut self, owner: Owner, step: &StepId, but: Option<u32>, at: Timestamp) {
+        for kept in &mut self.kept {
+            if kept.key.owner == owner && &kept.key.step == step && Some(kept.key.attempt) != but {
+                kept.until = kept.until.min(at);
+            }
+        }
+    }
+
+    fn kept_is_gone(&mut self, key: &AttemptKey) {
+        self.kept.retain(|kept| &kept.key != key);
+        if let Some(state) = self.attempt_mut(key) {
+            state.output.kept = None;
+        }
+    }
+
     fn steps_of(&mut self, owner: Owner) -> Option<&mut BTreeMap<StepId, StepState>> {
         match owner {
             Owner::Run(run) => self.runs.get_mut(&run).map(|run| &mut run.steps),
@@ -131,6 +151,7 @@ impl State {
     fn apply_step(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::StepStarted { key } => {
+                self.kept_is_due(key.owner, &key.step, Some(key.attempt), at);
                 if let Owner::Run(run) = key.owner
                     && let Some(run) = self.runs.get_mut(&run)
                     && run.failed.as_ref().is_some_and(|(step, _)| step == &key.step)
@@ -167,6 +188,11 @@ impl State {
                 state.phase = phase_after(verdict);
                 state.ended = Some(at);
                 state.output.clone_from(output);
+                if let Some(container) = output.kept.as_ref().and_then(|kept| kept.container.as_ref()) {
+                    let until = container.until;
+                    self.kept.push(KeptOnEngine { key: key.clone(), until });
+                }
+                let Some(state) = self.attempt_mut(key) else { return };
                 let took = state.started.map(|started| at.since(started));
                 if let (Verdict::Passed, Some(took)) = (verdict, took) {
                     self.remember(key, took);

@@ -374,7 +374,7 @@ pub struct KeptContainer {
     pub image: String,
     /// The container's own id.
     pub id: String,
-    /// Their network; its services still run.
+    /// Their network; its services still run. Empty where nothing was beside it: the engine's own.
     pub network: String,
     /// When they are removed.
     pub until: Timestamp,

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::command::CommitFacts;
 use super::finding::Finding;
 use super::ids::{
-    Actor, CommitId, DeploymentId, EnvironmentName, Epoch, Owner, ReleaseNumber, RunId, Seq, StepId,
+    Actor, AttemptKey, CommitId, DeploymentId, EnvironmentName, Epoch, Owner, ReleaseNumber, RunId, Seq,
+    StepId,
 };
 use super::plan::{Cause, Output, Plan, Step, Work};
 use super::project::{Environment, Project};
@@ -52,6 +53,18 @@ pub struct State {
     /// Leases that are being taken from whoever holds them: from whom, and since when they have it.
     #[serde(default)]
     pub lease_breaks: BTreeMap<EnvironmentName, (String, Timestamp)>,
+    /// What failed attempts have kept on engines and is not removed yet, also of runs that are let go.
+    #[serde(default)]
+    pub kept: Vec<KeptOnEngine>,
+}
+
+/// That a failed attempt's containers are kept on an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptOnEngine {
+    /// Which attempt's.
+    pub key: AttemptKey,
+    /// When they are removed; in the past once nobody needs them any more.
+    pub until: Timestamp,
 }
 
 /// One commit's way through its pipeline.

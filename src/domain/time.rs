@@ -31,6 +31,15 @@ impl Millis {
     pub const fn minutes(minutes: u64) -> Self {
         Self::seconds(minutes.saturating_mul(60))
     }
+
+    /// In whole minutes, the last of them in seconds: `29m`, `40s`.
+    #[must_use]
+    pub fn in_minutes(self) -> String {
+        match self.0 / 1000 {
+            seconds @ 0..60 => format!("{seconds}s"),
+            seconds => format!("{}m", seconds / 60),
+        }
+    }
 }
 
 impl From<Millis> for std::time::Duration {

@@ -49,9 +49,31 @@ pub enum Watch {
         /// Where its visitors ask.
         url: Option<String>,
     },
+    /// Remove what a failed attempt has kept on an engine, once its time is up.
+    RemoveKept {
+        /// Which attempt's.
+        key: AttemptKey,
+        /// When.
+        until: Timestamp,
+    },
     /// Pass on what a bake has counted so far.
     FollowBake {
         /// Which attempt.
         key: AttemptKey,
     },
+}
+
+/// How long an engine stays for the removal of what is kept, beyond its time. Where a Docker engine does not answer for
+/// so long, it may never again; the next engine tries again.
+const REMOVAL: Millis = Millis::minutes(10);
+
+impl Watch {
+    /// Whether an engine stays for it where nothing else is to be done.
+    #[must_use]
+    pub fn keeps_engine(&self, now: Timestamp) -> bool {
+        match self {
+            Self::RemoveKept { until, .. } => now.since(*until) < REMOVAL,
+            _ => true,
+        }
+    }
 }

@@ -410,7 +410,7 @@ impl Engine {
         let needed = !self.viewers.is_empty()
             || self.state.is_busy()
             || !self.unwritten.is_empty()
-            || !self.watches.is_empty();
+            || self.watches.keys().any(|watch| watch.keeps_engine(now()));
         if needed {
             self.last_needed = Instant::now();
         } else if self.last_needed.elapsed() >= idle {

@@ -149,11 +149,15 @@ fn sources(state: &State, layout: &Layout, environment: &EnvironmentName) -> Vec
 fn kept(state: &State, run: RunId, step: &StepId) -> Reply {
     let kept = state.steps(Owner::Run(run)).into_iter().find(|(known, _)| &known.id == step);
     match kept.and_then(|(_, state)| state.output.kept.clone()) {
+        Some(kept) if kept.container.is_some() => answered(Answer::Kept { kept }),
         Some(kept) if std::path::Path::new(&kept.directory).is_dir() => answered(Answer::Kept { kept }),
         Some(_) => {
             failed(format!("The directory of {step} in run {run} was let go: only newer runs keep theirs."))
         }
-        None => failed(format!("Run {run} kept no directory of {step}: only a step that failed keeps one.")),
+        None => failed(format!(
+            "Run {run} keeps nothing of {step}: only a step that failed keeps its directory, or for a while its \
+             container."
+        )),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::git::{GitError, Mirror};
 use crate::runtime::container_log::Follow;
 use crate::runtime::deploy::read_progress;
 use crate::runtime::lease::Denied;
-use crate::runtime::{OWN_PROGRAM, environment, lease, replica};
+use crate::runtime::{OWN_PROGRAM, attempt, environment, lease, replica};
 
 /// What a look at the followed branch found.
 enum Look {
@@ -49,6 +49,11 @@ const AGAIN: Duration = Duration::from_secs(2);
 const KEEP: Duration = Duration::from_secs(1);
 /// The longest pause after a keeper that could not be started.
 const KEEP_LONGEST: Duration = Duration::from_secs(60);
+
+/// The first pause after a removal that did not do: an engine that is being restarted is there again soon.
+const REMOVE_AGAIN: Duration = Duration::from_secs(2);
+/// The longest.
+const REMOVE_LONGEST: Duration = Duration::from_secs(60);
 
 /// Gives a replica a keeper whenever it has none: one that was killed, or that went with a reboot.
 async fn keep(replica: String, dir: PathBuf, env: BTreeMap<String, String>) {
@@ -195,6 +200,25 @@ pub(super) fn begin(engine: &Engine, watch: &Watch) -> AbortHandle {
                 measured: engine.measured.clone(),
             };
             tokio::spawn(probe.run())
+        }
+        Watch::RemoveKept { key, until } => {
+            let dir = engine.layout.attempt(&key);
+            tokio::spawn(async move {
+                tokio::time::sleep(Millis(until.since(now()).0).into()).await;
+                let mut pause = REMOVE_AGAIN;
+                loop {
+                    let dir = dir.clone();
+                    let removed = tokio::task::spawn_blocking(move || attempt::let_go(&dir)).await;
+                    match removed {
+                        Ok(Ok(())) => break,
+                        Ok(Err(error)) => log(&format!("what {key} has kept is still there: {error:#}")),
+                        Err(error) => log(&format!("what {key} has kept is still there: {error}")),
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(REMOVE_LONGEST);
+                }
+                let _ = inputs.send(Input::Outcome(Outcome::KeptRemoved { key })).await;
+            })
         }
         Watch::FollowBake { key } => {
             let (dir, measured) = (engine.layout.attempt(&key), engine.measured.clone());

@@ -131,7 +131,7 @@ impl Printer {
             Event::StepFinished { key, verdict, output } => {
                 let took = started.map(|started| at.since(started));
                 // What accepts it is said where the deployment is held for it.
-                line::step_finished(style, at, &key.step, (verdict, output), took, "")
+                line::step_finished(style, at, &key.step, (verdict, output), took, ("", ""))
             }
             Event::StepAcknowledged { step, reason, .. } => {
                 one(Mark::Warn, &format!("{step} acknowledged by {}: {reason}", envelope.actor))

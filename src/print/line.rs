@@ -4,7 +4,7 @@
 use super::style::{Mark, Style, visible};
 use crate::domain::finding::Finding;
 use crate::domain::ids::StepId;
-use crate::domain::plan::{Cause, Output, Plan, Verdict};
+use crate::domain::plan::{Cause, Kept, Output, Plan, Verdict};
 use crate::domain::time::{Millis, Timestamp};
 
 /// The clock, a glyph and what happened.
@@ -79,14 +79,15 @@ pub(super) fn step_timed_out(step: &StepId, limit: Option<Millis>) -> String {
     format!("{step} passed its time limit{limit}; it is being stopped")
 }
 
-/// How a step ended. `accept` is the command that accepts an inconclusive one; empty where there is none.
+/// How a step ended. `accept` is the command that accepts an inconclusive one, `look` are those
+/// that look at a failed one's container; empty where there are none.
 pub(super) fn step_finished(
     style: &Style,
     at: Timestamp,
     step: &StepId,
     (verdict, output): (&Verdict, &Output),
     took: Option<Millis>,
-    accept: &str,
+    (accept, look): (&str, &str),
 ) -> Vec<String> {
     let took = took.map(|took| format!(" {took}")).unwrap_or_default();
     let facts: String = output.facts.iter().map(|fact| format!(" · {fact}")).collect();
@@ -110,8 +111,15 @@ pub(super) fn step_finished(
         Verdict::Cancelled => vec![line(style, at, Mark::Stopped, &format!("{step} cancelled"))],
     };
     lines.extend(output.findings.iter().flat_map(|one| finding(style, one)));
-    if let (Verdict::Failed(_), Some(kept)) = (verdict, &output.kept) {
-        lines.push(indented(style, &format!("kept for a look: {}", kept.directory)));
+    match (verdict, &output.kept) {
+        (_, Some(Kept { container: Some(container), .. })) => {
+            let left = container.until.since(at).in_minutes();
+            lines.push(indented(style, &format!("kept for {left}: {look}")));
+        }
+        (Verdict::Failed(_), Some(kept)) => {
+            lines.push(indented(style, &format!("kept for a look: {}", kept.directory)));
+        }
+        _ => {}
     }
     lines
 }

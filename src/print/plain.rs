@@ -117,8 +117,8 @@ impl Printer {
             }
             Event::StepFinished { key, verdict, output } => {
                 let took = started.map(|started| at.since(started));
-                let accept = self.acknowledge(&key.step);
-                line::step_finished(&self.style, at, &key.step, (verdict, output), took, &accept)
+                let words = (&*self.acknowledge(&key.step), &*self.look(&key.step));
+                line::step_finished(&self.style, at, &key.step, (verdict, output), took, words)
             }
             Event::StepAcknowledged { step, reason, .. } => {
                 let reason = super::style::visible(reason);
@@ -166,6 +166,12 @@ impl Printer {
     /// The command that accepts an inconclusive check.
     fn acknowledge(&self, step: &StepId) -> String {
         format!("towpath ack {} {step} --reason \"…\"{}", self.run, self.place)
+    }
+
+    /// The commands that look at a failed step.
+    fn look(&self, step: &StepId) -> String {
+        let (run, place) = (self.run, &self.place);
+        format!("towpath shell {run} {step}{place} · towpath bundle {run} {step}{place}")
     }
 
     fn finished(&self, at: Timestamp, run: RunId, end: RunEnd) -> String {

@@ -6,7 +6,7 @@ use super::style::{Mark, Style, visible};
 use crate::domain::ids::{DeploymentId, Owner, RunId};
 use crate::domain::query::RunSummary;
 use crate::domain::state::{Deployment, DeploymentKind, DeploymentPhase, Ending, RunPhase, State, StepPhase};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Millis, Timestamp};
 use crate::text::width::{pad, truncate, width};
 
 /// The widest that a column becomes before its text is cut, in terminal columns.
@@ -109,6 +109,18 @@ pub fn status(style: &Style, state: &State, now: Timestamp) -> Vec<String> {
             lines.extend(run(style, state, *number, now));
         }
     }
+    lines.extend(state.kept.iter().filter_map(|kept| {
+        let Owner::Run(run) = kept.key.owner else { return None };
+        let (step, left) = (&kept.key.step, kept.until.since(now));
+        let text = match left {
+            Millis(0) => format!("run {run}: the container that {step} has kept is being removed"),
+            left => format!(
+                "run {run}: {step} keeps its container for {}: towpath shell {run} {step} · towpath bundle {run} {step}",
+                left.in_minutes()
+            ),
+        };
+        Some(format!("{} {}", style.glyph(Mark::Note), style.words(&visible(&text))))
+    }));
     match state.releases.values().next_back() {
         Some(release) => {
             let text = format!(

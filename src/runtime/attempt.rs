@@ -254,6 +254,15 @@ pub fn observe(dir: &Path) -> Result<Found> {
     Ok(Found::Lost)
 }
 
+/// Removes what a failed attempt has kept on engines: containers, network, volumes, images. Harmless when nothing is
+/// there. Blocks while engines are asked.
+///
+/// # Errors
+/// When an engine cannot be reached, or keeps something: to be tried again.
+pub fn let_go(dir: &Path) -> Result<()> {
+    super::services::remove_left_behind(dir)
+}
+
 fn finished(report: Report) -> Found {
     Found::Finished { verdict: report.verdict, output: Box::new(report.output) }
 }

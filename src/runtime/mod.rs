@@ -7,6 +7,7 @@
 //! | [`attend`] | what an engine does with it: start it at most once, wait, stop |
 //! | [`worker`] | the process itself |
 //! | [`workbench`], [`command`] | what a step's code works with |
+//! | [`bundle`] | what is known of an attempt, to pass on |
 //! | [`docker`] | the same, in containers |
 //! | [`exec`] | command lines of the pipeline |
 //! | [`deploy`] | the steps of a deployment |
@@ -24,6 +25,7 @@
 
 pub mod attempt;
 pub mod attend;
+pub mod bundle;
 pub mod command;
 mod connections;
 pub mod container_log;

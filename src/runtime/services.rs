@@ -99,16 +99,19 @@ impl Services {
         self.running.clone()
     }
 
-    /// Stops and removes them.
+    /// Stops and removes them; what is on engines stays where `keep` says so, and stays written down.
     ///
     /// # Errors
     /// When one's files cannot be removed.
-    pub async fn stop(&mut self) -> anyhow::Result<()> {
+    pub async fn stop(&mut self, keep: bool) -> anyhow::Result<()> {
         if let Some(server) = self.postgres.take() {
             self.running.set(BTreeSet::new());
             server.stop().await?;
         }
         self.noted.postgres.clear();
+        if keep {
+            return self.write();
+        }
         for engine in std::mem::take(&mut self.noted.engines) {
             left::remove_on(&engine).await?;
         }

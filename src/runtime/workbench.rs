@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 use super::attempt::Spec;
-use super::command::{self, CommandLine, Ended};
+use super::command::{self, CommandLine};
+use super::docker::kept::Ended;
 use super::environment;
 use super::log::Log;
 use super::reap;
@@ -60,6 +61,7 @@ pub struct Workbench {
     /// What runs beside the step.
     pub services: Services,
     kept: Option<Kept>,
+    ended: Option<Ended>,
 }
 
 impl Workbench {
@@ -72,7 +74,15 @@ impl Workbench {
         hidden.extend(environment::passwords(&spec.env));
         let log = Log::create(&dir.join("log"), &hidden)?;
         std::fs::create_dir_all(dir.join("work"))?;
-        Ok(Self { spec, dir: dir.to_owned(), log, stopped, services: Services::new(dir), kept: None })
+        Ok(Self {
+            spec,
+            dir: dir.to_owned(),
+            log,
+            stopped,
+            services: Services::new(dir),
+            kept: None,
+            ended: None,
+        })
     }
 
     /// What is asked.
@@ -151,8 +161,8 @@ impl Workbench {
     ///
     /// # Errors
     /// [`Stopped`] when the step is being stopped; otherwise when the command cannot be started, or captured
-    /// output is too much to hold. A command that fails is no error: look at [`Ended::exit`].
-    pub async fn run(&mut self, line: CommandLine) -> anyhow::Result<Ended> {
+    /// output is too much to hold. A command that fails is no error: look at [`exit`](command::Ended::exit).
+    pub async fn run(&mut self, line: CommandLine) -> anyhow::Result<command::Ended> {
         if self.cancelled() {
             return Err(Stopped.into());
         }
@@ -202,11 +212,27 @@ impl Workbench {
         let mut env = self.environment(more);
         // A shell that a person opens there is not the attempt's and must not die with it.
         env.remove(reap::VARIABLE);
-        // What is kept goes into the journal.
+        let env = self.without_secrets(env);
+        self.kept = Some(Kept { directory: directory.to_string_lossy().into_owned(), env, container: None });
+    }
+
+    /// An environment without the values that look like secrets: what is kept goes into the journal.
+    #[must_use]
+    pub fn without_secrets(&self, mut env: BTreeMap<String, String>) -> BTreeMap<String, String> {
         let passwords = environment::passwords(&env);
         let mut redactor = Redactor::new(self.spec.redact.iter().cloned().chain(passwords));
         env.retain(|_, value| redactor.redact(value) == value.as_str());
-        self.kept = Some(Kept { directory: directory.to_string_lossy().into_owned(), env, container: None });
+        env
+    }
+
+    /// Notes the container of the last command, which has ended and is there until the attempt's end.
+    pub fn ended_in(&mut self, ended: Ended) {
+        self.ended = Some(ended);
+    }
+
+    /// The container of the last command, from here on whoever takes it answers for it.
+    pub fn take_ended(&mut self) -> Option<Ended> {
+        self.ended.take()
     }
 
     /// What [`keep`](Self::keep) was told last.

@@ -241,7 +241,7 @@ async fn perform(dir: &Path, spec: Spec, stop: &mut Stop, backstop: Duration) ->
         }
         (None, None) => failed(&anyhow::anyhow!("the step ended without a word")),
     };
-    let done = tidy(dir, &mut bench, done).await;
+    let done = tidy(dir, &mut bench, done, early.is_none()).await;
     sweeper.abort();
     report(done)
 }
@@ -268,7 +268,8 @@ async fn dispatch(bench: &mut Workbench, work: &Work) -> Result<Done> {
 }
 
 /// Ends what still runs, removes what is not kept, and adds what the step's own code does not know.
-async fn tidy(dir: &Path, bench: &mut Workbench, mut done: Done) -> Done {
+/// A container is kept only where the step ended by itself: who stops one waits for its end, and wants nothing of it.
+async fn tidy(dir: &Path, bench: &mut Workbench, mut done: Done, by_itself: bool) -> Done {
     done.output.facts.extend(bench.services.facts().iter().cloned());
     let running = bench.services.running();
     let left = left_running(dir, &running);
@@ -276,10 +277,16 @@ async fn tidy(dir: &Path, bench: &mut Workbench, mut done: Done) -> Done {
         bench.say(&format!("Ending {} processes that the step has left running.", left.len()));
         end_commands(dir, &running, UNWIND).await;
     }
-    if let Err(error) = bench.services.stop().await {
+    let kept = match &done.verdict {
+        Verdict::Failed(_) | Verdict::Inconclusive { .. } if by_itself => docker::kept::keep(bench).await,
+        _ => None,
+    };
+    if let Err(error) = bench.services.stop(kept.is_some()).await {
         bench.say(&format!("{error:#}"));
     }
-    if let Err(error) = services::remove_left_behind(dir) {
+    if kept.is_none()
+        && let Err(error) = services::remove_left_behind(dir)
+    {
         bench.say(&format!("{error:#}"));
     }
     if let Verdict::Failed(cause) = &mut done.verdict {
@@ -288,7 +295,7 @@ async fn tidy(dir: &Path, bench: &mut Workbench, mut done: Done) -> Done {
     match &done.verdict {
         Verdict::Failed(_) | Verdict::Inconclusive { .. } => {
             if done.output.kept.is_none() {
-                done.output.kept = bench.kept().cloned();
+                done.output.kept = kept.or_else(|| bench.kept().cloned());
             }
         }
         Verdict::Cancelled if done.output.kept.is_some() => {}

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::StoreError;
 use super::layout::Layout;
-use crate::domain::ids::{DeploymentId, ReleaseNumber, ReplicaKey, RunId};
+use crate::domain::ids::{DeploymentId, Owner, ReleaseNumber, ReplicaKey, RunId};
 use crate::domain::release::Artifact;
 use crate::domain::state::{Deployment, DeploymentKind, DeploymentPhase, Ending, Run, RunPhase, State};
 
@@ -57,8 +57,11 @@ pub struct Sweep {
 /// Decides what may go. What is under way, live, a way back or a rollback target never does.
 #[must_use]
 pub fn plan(state: &State, present: &Present) -> Sweep {
-    let is_open =
-        |run: &RunId| state.runs.get(run).is_some_and(|run| !matches!(run.phase, RunPhase::Ended(_)));
+    // What is still on an engine is found by what lies in the attempt's directory.
+    let keeps = |run: &RunId| state.kept.iter().any(|kept| kept.key.owner == Owner::Run(*run));
+    let is_open = |run: &RunId| {
+        keeps(run) || state.runs.get(run).is_some_and(|run| !matches!(run.phase, RunPhase::Ended(_)))
+    };
     let newest = |count: usize| state.runs.keys().rev().take(count).copied().collect::<BTreeSet<RunId>>();
     let with_logs = newest(RUNS_WITH_LOGS);
     let with_directories = newest(RUNS_WITH_DIRECTORIES);

@@ -47,6 +47,8 @@ pub enum Action {
     Acknowledge,
     /// List what was noticed.
     Findings,
+    /// Write what is known of the step into an archive.
+    Bundle,
     /// Promote a release to an environment.
     Promote,
     /// Go back to an earlier release, or take the deployment under way back.
@@ -274,10 +276,10 @@ mod tests {
                 Action::NextPlace | Action::PreviousPlace | Action::OpenPlace | Action::Replicas => 1,
                 Action::ShowLogs | Action::Sources | Action::OtherPlace => 1,
                 Action::Promote | Action::Rollback | Action::GoOn | Action::Hold | Action::Leave => 1,
-                Action::BreakLease => 1,
+                Action::BreakLease | Action::Bundle => 1,
             }
         };
-        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 49);
+        assert_eq!(ACTIONS.iter().map(|entry| count(entry.action)).sum::<usize>(), 50);
         for entry in ACTIONS {
             assert_eq!(ACTIONS.iter().filter(|other| other.action == entry.action).count(), 1);
         }

@@ -4,6 +4,7 @@
 //! changed. Nothing is polled but an open log that is looked at.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -21,11 +22,12 @@ use super::follow::Following;
 use super::input::{Input, Reading};
 use super::merging::Merging;
 use super::model::{Asked, Model, Msg, Request};
+use super::program;
 use super::shell;
 use super::terminal::{Bell, Screen};
 use super::theme::Theme;
 use super::update;
-use crate::domain::ids::RunId;
+use crate::domain::ids::{RunId, StepId};
 use crate::domain::plan::Kept;
 use crate::domain::state::RunPhase;
 use crate::domain::time::Timestamp;
@@ -41,6 +43,8 @@ pub struct Options {
     pub no_color: bool,
     /// What to call the project until the engine says its name.
     pub name: String,
+    /// The project's directory: for what this program is asked for beside the console.
+    pub project: PathBuf,
 }
 
 /// Why the console was left.
@@ -92,6 +96,7 @@ where
         following: None,
         merging: None,
         shell: None,
+        project: options.project,
         dirty: true,
         redraw: false,
         left: None,
@@ -164,6 +169,7 @@ struct App {
     following: Option<Following>,
     merging: Option<Merging>,
     shell: Option<Child>,
+    project: PathBuf,
     dirty: bool,
     redraw: bool,
     left: Option<Left>,
@@ -240,11 +246,18 @@ impl App {
                     merging.read(way, from);
                 }
             }
-            Request::OpenShell { kept, title, hint } => {
-                if let Err(error) = self.open_shell(&kept, &title, &hint) {
+            Request::OpenShell { kept, of, title, hint } => {
+                if let Err(error) = self.open_shell(&kept, &of, &title, &hint) {
                     let trouble = Some(format!("There is no shell: {error:#}."));
                     Box::pin(self.take(Msg::ShellEnded { trouble })).await;
                 }
+            }
+            Request::Bundle { of } => {
+                let (project, messages) = (self.project.clone(), self.messages.clone());
+                tokio::spawn(async move {
+                    let done = program::bundle(&project, &of).await;
+                    let _ = messages.send(Msg::Bundled(done)).await;
+                });
             }
             Request::Copy(text) => self.screen.say(CopyToClipboard::to_clipboard_from(text))?,
             Request::Bell => self.screen.say(Bell)?,
@@ -274,19 +287,35 @@ impl App {
     }
 
     /// Hands the terminal over. The console takes messages in meanwhile, and draws nothing.
-    fn open_shell(&mut self, kept: &Kept, title: &str, hint: &str) -> anyhow::Result<()> {
+    fn open_shell(
+        &mut self,
+        kept: &Kept,
+        of: &(RunId, StepId),
+        title: &str,
+        hint: &str,
+    ) -> anyhow::Result<()> {
         use std::io::Write as _;
         let directory = std::path::Path::new(&kept.directory);
-        anyhow::ensure!(directory.is_dir(), "{} is not there any more", kept.directory);
+        let inside = kept.container.is_some();
+        anyhow::ensure!(inside || directory.is_dir(), "{} is not there any more", kept.directory);
         let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
         self.reading = None;
         self.screen.step_aside();
         let mut out = io::stdout();
-        let _ = writeln!(out, "towpath: {title}, in {}; `exit` brings the console back.", kept.directory);
+        let of_what = if inside { " of a copy of its container" } else { "" };
+        let _ = writeln!(
+            out,
+            "towpath: {title}, in {}{of_what}; `exit` brings the console back.",
+            kept.directory
+        );
         if !hint.is_empty() {
             let _ = writeln!(out, "{hint}");
         }
-        match shell::command(&shell, kept, title).spawn() {
+        let mut command = match inside {
+            true => program::shell(&self.project, of),
+            false => shell::command(&shell, kept, title),
+        };
+        match command.spawn() {
             Ok(child) => {
                 self.shell = Some(child);
                 Ok(())
@@ -299,12 +328,16 @@ impl App {
     }
 
     async fn shell_ended(&mut self, ended: io::Result<std::process::ExitStatus>) {
-        self.shell = None;
+        let shell = self.shell.take();
         if self.come_back().is_err() {
             self.left = Some(Left::TerminalGone);
             return;
         }
-        let trouble = ended.err().map(|error| format!("The shell was lost: {error}."));
+        let trouble = match (ended, shell) {
+            (Err(error), _) => Some(format!("The shell was lost: {error}.")),
+            (Ok(_), Some(shell)) => program::no_shell(shell).await,
+            (Ok(_), None) => None,
+        };
         self.take(Msg::ShellEnded { trouble }).await;
     }
 

@@ -23,7 +23,7 @@ impl Action {
             Self::NewRun | Self::StartCommit | Self::Cancel | Self::Retry | Self::Shell | Self::Acknowledge
         ) || matches!(
             self,
-            Self::Findings | Self::Runs | Self::OlderRun | Self::NewerRun | Self::Live
+            Self::Findings | Self::Bundle | Self::Runs | Self::OlderRun | Self::NewerRun | Self::Live
         );
         if runs && model.screen != Screen::Pipeline {
             return Err("it is of a run: see 1 Pipeline");
@@ -112,6 +112,11 @@ impl Action {
             Self::Hold => linked().and_then(|()| target::spoken_to(model, Word::Hold).map(|_| ())),
             Self::Leave => linked().and_then(|()| target::spoken_to(model, Word::Leave).map(|_| ())),
             Self::BreakLease => linked().and_then(|()| lease::foreign(model).map(|_| ())),
+            Self::Bundle => {
+                let (_, at) = step.ok_or("no step")?;
+                need(at.attempt > 0, "it has not run")?;
+                need(!at.is_open(), "it runs")
+            }
             Self::Findings => need(!model.findings().is_empty(), "none"),
             Self::Runs => need(!model.state.runs.is_empty(), "no run yet"),
             Self::OlderRun => {

@@ -3,7 +3,7 @@
 use super::log::LogLine;
 use super::logs::{Cursor, StreamRead, Way};
 use crate::domain::command::Command;
-use crate::domain::ids::{AttemptKey, EnvironmentName};
+use crate::domain::ids::{AttemptKey, EnvironmentName, RunId, StepId};
 use crate::domain::plan::Kept;
 use crate::domain::query::Query;
 use crate::domain::time::Timestamp;
@@ -14,6 +14,8 @@ use crate::wire::protocol::{FromEngine, Reply};
 pub enum Msg {
     /// The clock moved.
     Tick(Timestamp),
+    /// A bundle was written, or could not be: the sentence.
+    Bundled(Result<String, String>),
     /// A key was pressed.
     Key(crossterm::event::KeyEvent),
     /// The mouse did something.
@@ -152,10 +154,17 @@ pub enum Request {
     OpenShell {
         /// Where, and with which environment.
         kept: Kept,
+        /// Whose.
+        of: (RunId, StepId),
         /// What to call it: `run 58 pytest`.
         title: String,
         /// What is good to know in it: what the step ran, and what is no longer beside it. May be empty.
         hint: String,
+    },
+    /// Write a step's bundle.
+    Bundle {
+        /// Whose.
+        of: (RunId, StepId),
     },
     /// Put text on the clipboard of the person's terminal (OSC 52).
     Copy(String),

@@ -199,6 +199,15 @@ pub const ACTIONS: &[Entry] = &[
     entry(Action::Zoom, &[key('z')], ZOOM, "zoom", "Give the log the whole width, or only its part.", true),
     entry(Action::Times, &[key('t')], LISTS, "times", "Show when each line of the log was written.", true),
     entry(Action::Copy, &[key('y')], LOGS, "copy", "Copy the log's lines in sight to the clipboard.", true),
+    // Its key is that of the findings, where there is a container to look at.
+    entry(
+        Action::Bundle,
+        &[],
+        RUN,
+        "bundle",
+        "Write what is known of the step into an archive, redacted: log, container, versions.",
+        false,
+    ),
     entry(
         Action::Findings,
         &[key('o')],

@@ -81,6 +81,13 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Request> {
             model.viewers.clear();
         }
         Msg::Reconnected => {}
+        Msg::Bundled(done) => {
+            let (tone, text) = match done {
+                Ok(text) => (Tone::Done, text),
+                Err(text) => (Tone::Trouble, text),
+            };
+            model.news = Some(News { tone, text });
+        }
         Msg::ShellEnded { trouble } => {
             model.shell = false;
             if let Some(text) = trouble {
@@ -166,7 +173,11 @@ fn key(model: &mut Model, event: KeyEvent, requests: &mut Vec<Request>) {
         return search_key(model, event, requests);
     }
     if let Some(wanted) = Action::of(event, action::context(model)) {
-        perform(model, wanted, requests);
+        // A failed step's container is looked at from outside with the key that lists what was found.
+        let kept =
+            model.step().and_then(|(_, at)| at.output.kept.as_ref()).filter(|_| wanted == Action::Findings);
+        let bundle = model.screen == Screen::Pipeline && kept.is_some_and(|kept| kept.container.is_some());
+        perform(model, if bundle { Action::Bundle } else { wanted }, requests);
     }
 }
 
@@ -275,12 +286,18 @@ pub(super) fn perform(model: &mut Model, wanted: Action, requests: &mut Vec<Requ
             if let (Some(run), Some((step, Some(kept)))) = (run, step) {
                 model.shell = true;
                 let hint = model.step().map(|(step, _)| shell_hint(step)).unwrap_or_default();
-                requests.push(Request::OpenShell { kept, title: format!("run {run} {step}"), hint });
+                let title = format!("run {run} {step}");
+                requests.push(Request::OpenShell { kept, of: (run, step), title, hint });
             }
         }
         Action::Acknowledge => {
             if let (Some(run), Some((step, _))) = (run, step) {
                 model.dialog = Some(Dialog::Acknowledge { run, step, field: Field::new() });
+            }
+        }
+        Action::Bundle => {
+            if let (Some(run), Some((step, _))) = (run, step) {
+                requests.push(Request::Bundle { of: (run, step) });
             }
         }
         Action::Findings => model.dialog = Some(Dialog::Findings { top: 0 }),

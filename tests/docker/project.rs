@@ -3,10 +3,13 @@
 
 use std::path::Path;
 
+use super::engines;
+
 #[path = "../deploy/project.rs"]
 mod plain;
 
-const DOCKERFILE: &str = "FROM towpath-test-python:1
+/// What follows the base image.
+const DOCKERFILE: &str = "
 RUN python3 -m venv /venv
 ENV PATH=/venv/bin:$PATH
 WORKDIR /app
@@ -41,6 +44,9 @@ pub(crate) fn write(directory: &Path) {
     let text =
         std::fs::read_to_string(&settings).unwrap().replace("[\"localhost\", \"127.0.0.1\"]", "[\"*\"]");
     std::fs::write(settings, text).unwrap();
-    std::fs::write(directory.join("Dockerfile"), DOCKERFILE).unwrap();
+    let base = engines::docker()
+        .and_then(|url| engines::python_image(&url))
+        .expect("a base image: it was asked for before");
+    std::fs::write(directory.join("Dockerfile"), format!("FROM {base}{DOCKERFILE}")).unwrap();
     std::fs::write(directory.join(".dockerignore"), ".git\ntowpath.toml\n").unwrap();
 }

@@ -2,6 +2,7 @@
 //! load, and taken back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use towpath::demo::load::{Counted, Load, Visitors};
@@ -21,17 +22,21 @@ pub(crate) struct Three<'a> {
     pub(crate) site: Site,
     pub(crate) shop: Clone<'a>,
     usual: String,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl<'a> Three<'a> {
     /// `None` where there is no Docker, or no nginx.
     pub(crate) fn new(world: &'a World) -> Option<Self> {
+        // The machine's own engine, where names are the project's, is one for all; and so is the machine.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let usual = engines::docker()?;
         engines::python_image(&usual)?;
         let site = Site::new(world, "production", |site| site)?;
         let engines = [Dockerd::start()?, Dockerd::start()?, Dockerd::start()?];
         let shop = Clone::new(world, "shop");
-        Some(Self { engines, site, shop, usual })
+        Some(Self { engines, site, shop, usual, _alone: alone })
     }
 
     /// The same with a release that is live on staging and on production.

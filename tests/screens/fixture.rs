@@ -10,8 +10,12 @@ use ratatui::backend::TestBackend;
 use towpath::domain::command::CommitFacts;
 use towpath::domain::finding::{Finding, Severity};
 use towpath::domain::ids::{Actor, AttemptKey, CommitId, Owner, ReleaseNumber, RunId, Seq, StepId};
-use towpath::domain::plan::{Build, Cause, Exec, Kept, Output, Plan, PlanParts, Setting, Step, Work};
-use towpath::domain::project::{ArtifactSettings, Judge, Pipeline, Place, Project, ProjectKind, Service};
+use towpath::domain::plan::{
+    Build, Cause, Exec, Kept, KeptContainer, Output, Plan, PlanParts, Setting, Step, Work,
+};
+use towpath::domain::project::{
+    ArtifactSettings, Host, Judge, Pipeline, Place, Project, ProjectKind, Service,
+};
 use towpath::domain::query::CommitRow;
 use towpath::domain::release::{Artifact, Release};
 use towpath::domain::state::{Run, RunEnd, RunPhase, State, StepPhase, StepState};
@@ -251,6 +255,25 @@ pub(crate) fn running() -> State {
     let mut queued = self::run("91c2b00", "Typo in the shipping mail", RunPhase::Queued);
     queued.started = None;
     state.runs.insert(RunId(59), queued);
+    state
+}
+
+/// The tests failed in a container, which is kept.
+pub(crate) fn kept() -> State {
+    let mut state = failed();
+    let run = state.runs.get_mut(&RunId(58)).expect("the failed run");
+    let step = run.steps.get_mut(&StepId::from("pytest")).expect("the failed step");
+    step.output.kept = Some(Kept {
+        directory: "/app".to_owned(),
+        container: Some(KeptContainer {
+            host: Host::usual(),
+            image: "sha256:5b1f".to_owned(),
+            id: "0c9d".to_owned(),
+            network: "harbor-pytest-net".to_owned(),
+            until: Timestamp(ago(78).0 + 30 * 60 * 1000),
+        }),
+        ..Kept::default()
+    });
     state
 }
 

@@ -43,14 +43,20 @@ pub(crate) struct Case {
     pub(crate) spec: Spec,
     pub(crate) project: String,
     url: String,
+    cleaner: Cleaner,
 }
 
 impl Case {
+    /// What of it is on the engine.
+    pub(crate) fn left(&self) -> Vec<String> {
+        self.cleaner.left()
+    }
+
     /// With these files in its commit, and a step that runs this line at this place. `None` where there is no Docker.
     pub(crate) fn new(tree: &[(&str, &str)], run: &str, place: Place) -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let url = engines::docker()?;
-        let project = format!("twst{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let cleaner = Cleaner::new(&url);
+        let project = cleaner.project.clone();
         let temporary = tempfile::tempdir().unwrap();
         let base = std::fs::canonicalize(temporary.path()).unwrap();
         let repository = base.join("repository");
@@ -100,7 +106,7 @@ impl Case {
             deploy: None,
             env: environment::allowed(std::env::vars()),
         };
-        Some(Self { dir: base.join("runs/1/check/1"), _temporary: temporary, spec, project, url })
+        Some(Self { dir: base.join("runs/1/check/1"), _temporary: temporary, spec, project, url, cleaner })
     }
 
     /// With a candidate: an image of Python with these files in `/app`, where this line was run, for this user.
@@ -182,8 +188,23 @@ impl Case {
         let lines = reader.lines(0..reader.end()).unwrap().into_iter().map(|line| line.text);
         lines.collect::<Vec<_>>().join("\n")
     }
+}
 
-    /// What of the project is on the engine: containers, networks, and volumes of steps.
+/// What a project has on an engine goes with it.
+pub(crate) struct Cleaner {
+    pub(crate) project: String,
+    url: String,
+}
+
+impl Cleaner {
+    /// For a project of a name that nobody else has.
+    pub(crate) fn new(url: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let project = format!("twst{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self { project, url: url.to_owned() }
+    }
+
+    /// What of the project is on the engine: containers, networks, volumes of steps, and images of their containers.
     pub(crate) fn left(&self) -> Vec<String> {
         let (url, project) = (self.url.clone(), self.project.clone());
         engines::wait(async move {
@@ -201,12 +222,17 @@ impl Case {
                     .filter(|volume| volume.labels.get(labels::KIND).map(String::as_str) != Some("cache"))
                     .map(|volume| format!("volume {}", volume.name)),
             );
+            let step = format!("{}={}", labels::KIND, labels::Kind::Step.word());
+            let filter = HashMap::from([("label".to_owned(), vec![of(&project)["label"][0].clone(), step])]);
+            let options = ListImagesOptionsBuilder::default().filters(&filter).build();
+            let found = client.list_images(Some(options)).await.unwrap();
+            left.extend(found.into_iter().map(|image| format!("image {}", image.id)));
             left
         })
     }
 }
 
-impl Drop for Case {
+impl Drop for Cleaner {
     fn drop(&mut self) {
         let (url, project) = (self.url.clone(), self.project.clone());
         engines::wait(async move {

@@ -10,7 +10,9 @@
 
 mod candidate;
 mod case;
+mod console;
 #[path = "../support/engines.rs"]
 mod engines;
+mod kept;
 mod once;
 mod services;

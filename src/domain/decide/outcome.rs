@@ -27,6 +27,10 @@ pub(super) fn decides(draft: &mut Draft, outcome: Outcome) {
         Outcome::Prepared { run, plan } => prepared(draft, run, plan),
         Outcome::Finished { key, verdict, output } => finished(draft, key, verdict, *output),
         Outcome::Observed { key, found } => observed(draft, key, found),
+        Outcome::KeptRemoved { key } if draft.state.kept.iter().any(|kept| kept.key == key) => {
+            draft.write(Event::KeptRemoved { key });
+        }
+        Outcome::KeptRemoved { .. } => {}
         // Once: an engine that is started again asks again.
         Outcome::LeaseBreak { environment, done } if draft.state.lease_breaks.contains_key(&environment) => {
             draft.write(Event::LeaseBreakEnded { environment, trouble: done.err() });

@@ -11,6 +11,7 @@
 //! | [`layer`] | development packages on top of the candidate |
 //! | [`services`] | what runs beside a step |
 //! | [`once`](mod@once) | one command in a container, its output in the step's log |
+//! | [`kept`] | what a failed step leaves for a look |
 //! | [`left`] | the removal of what an attempt has on engines |
 
 pub mod ask;
@@ -19,6 +20,7 @@ pub mod exec;
 pub mod fetch;
 pub mod ground;
 pub mod inspect;
+pub mod kept;
 pub mod layer;
 pub mod left;
 pub mod migrate_empty;

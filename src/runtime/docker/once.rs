@@ -6,19 +6,20 @@ use crate::docker::labels::Kind;
 use crate::docker::run::{self, OneOff, Over, Said};
 use crate::domain::plan::Cause;
 use crate::domain::time::Millis;
-use crate::runtime::command::{CAPTURE_BYTES, Ended, Exit, Tail};
+use crate::runtime::command::{self, CAPTURE_BYTES, Exit, Tail};
 use crate::runtime::python::halt::Halt;
 use crate::runtime::workbench::{Stopped, Workbench};
 use crate::store::segment::Source;
 use crate::text::sanitise::Sanitiser;
 
 use super::ground::Ground;
+use super::kept::Ended;
 
 /// How a container of a step ended, and what it said.
 #[derive(Debug, Clone)]
 pub struct Carried {
     /// As a process's end is said.
-    pub ended: Ended,
+    pub ended: command::Ended,
     /// What the engine says of it.
     pub over: Over,
 }
@@ -44,8 +45,8 @@ impl Carried {
 ///
 /// # Errors
 /// A cause when there is no such image or the container cannot be started, or it ran out of memory; [`Stopped`] when
-/// the step is being stopped. A command that fails is no error: look at [`Ended::exit`].
-pub async fn once(bench: &mut Workbench, ground: &Ground, one: OneOff) -> Result<Ended, Halt> {
+/// the step is being stopped. A command that fails is no error: look at [`exit`](command::Ended::exit).
+pub async fn once(bench: &mut Workbench, ground: &Ground, one: OneOff) -> Result<command::Ended, Halt> {
     let carried = carry(bench, ground, one, false).await?;
     match carried.out_of_memory() {
         Some(cause) => Err(cause.into()),
@@ -67,6 +68,15 @@ pub async fn carry(
         return Err(Stopped.into());
     }
     one.name.get_or_insert_with(|| ground.next_name());
+    // Of a deployment nothing is kept: its commands have its secrets. (A run's go with the attempt's mark at its end.)
+    let stays = !one.keep && bench.spec().deploy.is_none();
+    if stays {
+        one.keep = true;
+        if let Some(before) = bench.take_ended() {
+            let removed = run::remove(ground.engine(), &before.id).await;
+            removed.map_err(Halt::Failed)?;
+        }
+    }
     for (name, value) in ground.labels(Kind::Step) {
         one.labels.entry(name).or_insert(value);
     }
@@ -116,6 +126,17 @@ pub async fn carry(
         }
     }
     log.flush();
+    if let Ok(over) = &over
+        && stays
+    {
+        bench.ended_in(Ended {
+            host: ground.engine().host().clone(),
+            id: over.container.clone(),
+            workdir: one.workdir.unwrap_or_else(|| "/".to_owned()),
+            env: one.env,
+            network: one.network.map(|joins| joins.network),
+        });
+    }
     if bench.cancelled() {
         return Err(Stopped.into());
     }
@@ -130,5 +151,5 @@ pub async fn carry(
     let took = Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
     let exit = Exit { code: i32::try_from(over.code).ok(), signal: None };
     let stdout = capture.then(|| String::from_utf8_lossy(&captured).into_owned());
-    Ok(Carried { ended: Ended { exit, took, tail: tail.into_lines(), stdout }, over })
+    Ok(Carried { ended: command::Ended { exit, took, tail: tail.into_lines(), stdout }, over })
 }

@@ -1,9 +1,9 @@
 use super::*;
 use crate::domain::command::CommitFacts;
-use crate::domain::ids::{Actor, ArtifactId, CommitId, EnvironmentName, StepId};
+use crate::domain::ids::{Actor, ArtifactId, AttemptKey, CommitId, EnvironmentName, StepId};
 use crate::domain::plan::{Output, Plan, PlanParts, Replicas, Step, Target, Work};
 use crate::domain::release::Release;
-use crate::domain::state::{Live, Observation, RollbackVerdict, RunEnd, StepState, WayBack};
+use crate::domain::state::{KeptOnEngine, Live, Observation, RollbackVerdict, RunEnd, StepState, WayBack};
 use crate::domain::time::Timestamp;
 
 fn artifact(name: &str) -> Artifact {
@@ -283,4 +283,18 @@ fn old_deployments_go_with_their_replicas_unless_something_of_them_runs() {
     let going = plan(&state, &present).deployments;
     assert_eq!(going.keys().map(|id| id.0).collect::<Vec<_>>(), [1]);
     assert_eq!(going[&DeploymentId(1)].iter().map(ToString::to_string).collect::<Vec<_>>(), ["web1-1 of #1"]);
+}
+
+#[test]
+fn a_run_that_keeps_something_on_an_engine_keeps_its_directory() {
+    let mut state = State::default();
+    let count = u64::try_from(RUNS_WITH_LOGS).unwrap() + 1;
+    for number in 1..=count {
+        state.runs.insert(RunId(number), run(RunPhase::Ended(RunEnd::Failed), None));
+    }
+    let present = Present { runs: [RunId(1)].into(), ..Present::default() };
+    assert_eq!(plan(&state, &present).runs, [RunId(1)].into());
+    let key = AttemptKey { owner: Owner::Run(RunId(1)), step: StepId::from("test"), attempt: 1 };
+    state.kept.push(KeptOnEngine { key, until: Timestamp(0) });
+    assert_eq!(plan(&state, &present), Sweep::default());
 }

@@ -9,6 +9,7 @@ use super::{Words, fold, panel, put, steps};
 use crate::domain::plan::{Cause, Exec, Kept, Setting, Step, Work};
 use crate::domain::project::{Place, Service};
 use crate::domain::state::{StepPhase, StepState};
+use crate::domain::time::Millis;
 use crate::text::width::width;
 use crate::tui::action::{Action, Key};
 use crate::tui::model::{Focus, Model};
@@ -145,8 +146,16 @@ impl<'m> Card<'m> {
     }
 
     fn kept(&mut self, kept: Option<&Kept>) {
-        if let Some(kept) = kept {
-            self.say("kept", Role::Dim, &kept.directory);
+        match kept {
+            Some(Kept { container: Some(container), .. }) => match container.until.since(self.model.now) {
+                Millis(0) => self.say("kept", Role::Dim, "no longer: it is being removed"),
+                left => {
+                    let text = format!("for {}: s shell inside · r retry · o bundle", left.in_minutes());
+                    self.say("kept", Role::Accent, &text);
+                }
+            },
+            Some(kept) => self.say("kept", Role::Dim, &kept.directory),
+            None => {}
         }
     }
 

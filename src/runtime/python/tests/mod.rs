@@ -198,7 +198,7 @@ impl World {
             &[("install", installed), ("candidate", built)],
         );
         let done = super::migrate_empty::run(&mut bench, &exec).await.unwrap();
-        bench.services.stop().await.unwrap();
+        bench.services.stop(false).await.unwrap();
         ended(&bench, done.verdict, done.output)
     }
 }

@@ -203,7 +203,7 @@ async fn a_project_on_postgresql_is_pointed_at_the_throw_away_server() {
     let ended = bench.run(line).await.unwrap();
     assert!(ended.success(), "{}", ended.tail.join("\n"));
     over.verify().await.unwrap();
-    bench.services.stop().await.unwrap();
+    bench.services.stop(false).await.unwrap();
 
     let migrated = world.migrate(&setting, &installed, &built).await.unwrap();
     assert!(migrated.facts[0].ends_with("migrations applied to an empty PostgreSQL"), "{:?}", migrated.facts);
