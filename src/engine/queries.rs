@@ -32,7 +32,7 @@ pub(super) enum Later {
     /// The chain.
     VerifyChain,
     /// Who holds a lease, which engines may have to be asked for.
-    Lease(Lease, Asker),
+    Lease(Box<(Lease, Asker)>),
     /// A promotion, whose commits are git's to say: those of `to` that `from` has not.
     Promotion { preview: Box<PromotionPreview>, from: Option<CommitId>, to: CommitId },
 }
@@ -104,7 +104,7 @@ pub(super) fn at_once(
         },
         Query::Lease { environment } => {
             let asker = Asker { engine: layout.state.clone(), repository: layout.repository.clone() };
-            return Err(Later::Lease(newest_lease(state, layout, &environment), asker));
+            return Err(Later::Lease(Box::new((newest_lease(state, layout, &environment), asker))));
         }
         Query::Sources { environment } => {
             answered(Answer::Sources { sources: sources(state, layout, &environment) })
@@ -203,7 +203,8 @@ impl Later {
 impl Asked {
     /// Asks and answers.
     pub(super) async fn answer(self) -> Reply {
-        if let Later::Lease(lease, asker) = &self.later {
+        if let Later::Lease(asked) = &self.later {
+            let (lease, asker) = asked.as_ref();
             return match lease.holder(asker).await {
                 Ok(holder) => answered(Answer::Lease { holder: holder.map(|(_, holder)| holder) }),
                 Err(denied) => failed(format!("Who holds it could not be found out: {denied}.")),
@@ -246,7 +247,7 @@ impl Asked {
                 answered(Answer::Promotion { preview })
             }
             // Answered above: engines are asked without blocking.
-            Later::Lease(..) => failed("A lease is asked for elsewhere."),
+            Later::Lease(_) => failed("A lease is asked for elsewhere."),
             Later::VerifyChain => match journal::verify_file(&self.layout.journal()) {
                 Ok(chain) => answered(Answer::Chain { rows: chain.rows, broken: chain.broken }),
                 Err(error) => failed(format!("The journal could not be read: {error}.")),
