@@ -16,6 +16,7 @@
 //! | [`run`], [`files`], [`image`] | one command in a container; files into it and out of it; its image |
 //! | [`service`], [`exec`](mod@exec) | a container beside a step, and what it is asked |
 //! | [`mark`] | what an attempt has on an engine, and its removal |
+//! | [`patience`] | an engine that was there a moment ago is waited for |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 //! | [`watch`] | an environment's containers on one engine, as they are now, without asking again and again |
 //! | [`seen`] | what such a watch knows |
@@ -33,6 +34,7 @@ pub mod lease;
 pub mod logs;
 pub mod mark;
 pub mod network;
+pub mod patience;
 mod pause;
 mod place;
 pub mod replica;
