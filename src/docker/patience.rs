@@ -26,7 +26,7 @@ where
     loop {
         match ask().await {
             Err(error) if is_silent(&error) && Instant::now() < until => {
-                tokio::time::sleep(pause.next()).await
+                tokio::time::sleep(pause.next()).await;
             }
             said => return said,
         }

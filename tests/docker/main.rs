@@ -8,6 +8,7 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+mod bad_days;
 mod connect;
 #[path = "../support/engines.rs"]
 mod engines;
