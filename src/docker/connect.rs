@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
+use super::patience::PATIENCE;
 use super::place::{Place, Surroundings, find, wrong};
 use super::ssh::{self, Destination, Master};
 use super::trouble::{Result, cause};
@@ -45,6 +46,22 @@ impl Engine {
     /// Why it cannot be reached, and what to do.
     pub async fn connect(host: &Host, home: &Path) -> Result<Self> {
         Self::connect_in(host, home, &Surroundings::here()).await
+    }
+
+    /// [`connect`](Self::connect) to an engine that was there a moment ago: it is waited for.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), after [`PATIENCE`].
+    pub async fn connect_again(host: &Host, home: &Path) -> Result<Self> {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match Self::connect(host, home).await {
+                Err(_) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                said => return said,
+            }
+        }
     }
 
     /// [`connect`](Self::connect), with these variables in place of the process's own.

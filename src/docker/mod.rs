@@ -18,6 +18,7 @@
 //! | [`mark`] | what an attempt has on an engine, and its removal |
 //! | [`found`] | what carries certain labels, and its removal |
 //! | [`terminal`] | a shell in a copy of a step's container |
+//! | [`patience`] | an engine that was there a moment ago is waited for |
 //! | [`trouble`] | what an engine answered, as a cause with a cure |
 //! | [`watch`] | an environment's containers on one engine, as they are now, without asking again and again |
 //! | [`seen`] | what such a watch knows |
@@ -36,6 +37,7 @@ pub mod lease;
 pub mod logs;
 pub mod mark;
 pub mod network;
+pub mod patience;
 mod pause;
 mod place;
 pub mod replica;

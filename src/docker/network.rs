@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::models::NetworkCreateRequest;
 
+use super::patience::asked;
 use super::trouble::{Result, cause, status};
 use super::{Engine, labels};
 use crate::domain::ids::EnvironmentName;
@@ -57,7 +58,7 @@ pub async fn of_environment(
     named: Option<&str>,
 ) -> Result<String> {
     let name = named.map_or_else(|| format!("towpath-{project}-{environment}"), ToOwned::to_owned);
-    match engine.client().inspect_network(&name, None).await {
+    match asked(|| engine.client().inspect_network(&name, None)).await {
         Ok(_) => return Ok(name),
         Err(error) if status(&error) == Some(404) => {}
         Err(error) => {

@@ -146,7 +146,7 @@ pub(super) fn begin(engine: &Engine, watch: &Watch) -> AbortHandle {
                         }
                         Err(Denied::Held(who)) => Some(who),
                         // An engine that does not answer may answer again; until the lease has run out it is ours.
-                        Err(Denied::Unasked(why)) => {
+                        Err(Denied::Unasked(why) | Denied::Stale(why)) => {
                             log(&format!("the lease of {deployment} could not be renewed: {why}"));
                             (renewed.elapsed() > Duration::from(lease::TTL)).then_some(why)
                         }

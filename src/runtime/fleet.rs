@@ -111,6 +111,19 @@ impl Fleet {
         Ok(engine)
     }
 
+    /// The engine of a host that was there a moment ago: it is waited for.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn engine_again(&self, host: &Host) -> docker::Result<Engine> {
+        if let Some(engine) = self.engines.lock().await.get(host) {
+            return Ok(engine.clone());
+        }
+        let engine = Engine::connect_again(host, &self.home).await?;
+        self.engines.lock().await.insert(host.clone(), engine.clone());
+        Ok(engine)
+    }
+
     async fn site(&self, key: &ReplicaKey) -> docker::Result<Site> {
         match self.hosts.get(key) {
             None => Ok(Site::Process(self.directory(key))),
@@ -153,6 +166,9 @@ impl Fleet {
     /// # Errors
     /// When it cannot be stopped, or its host cannot be asked.
     pub async fn stop(&self, key: &ReplicaKey) -> Result<Option<Stopped>> {
+        if let Some(host) = self.hosts.get(key) {
+            self.engine_again(host).await.map_err(|cause| anyhow::anyhow!("{}", cause.summary))?;
+        }
         match self.site(key).await.map_err(|cause| anyhow::anyhow!("{}", cause.summary))? {
             Site::Process(dir) if !dir.join("spec.json").exists() => Ok(None),
             Site::Process(dir) => {

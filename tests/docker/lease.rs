@@ -92,7 +92,7 @@ async fn forget(client: &Docker, container: &str) {
 
 fn held<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
     match result {
-        Err(Refusal::Held(said)) => said,
+        Err(Refusal::Held(said) | Refusal::Stale(said)) => said,
         other => panic!("{other:?}"),
     }
 }

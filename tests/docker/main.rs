@@ -9,6 +9,7 @@
 )]
 
 mod back;
+mod bad_days;
 mod connect;
 #[path = "../support/engines.rs"]
 mod engines;

@@ -18,6 +18,23 @@ RUN pip install --quiet -r requirements.txt
 COPY . .
 ";
 
+/// Says 10 MB a second, as far as whoever reads it keeps up, and writes down how much that was.
+const LOUD: &str = r#"
+import os, sys, time
+
+line = b"the same cup of tea once more " * 8 + b"\n"
+part = line * (1_000_000 // len(line))
+said = 0
+while True:
+    began = time.monotonic()
+    sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()
+    said += len(part)
+    with open(os.path.join(os.environ["STARTS"], "loud"), "w") as file:
+        file.write(str(said))
+    time.sleep(max(0, 0.1 - (time.monotonic() - began)))
+"#;
+
 /// What stands in `towpath.toml` before the environments. The world's directory is mounted where it is: the database
 /// and what replicas write there is the same for every engine of this machine.
 pub(crate) fn roles(root: &Path) -> String {
@@ -39,6 +56,8 @@ pub(crate) fn write(directory: &Path) {
     // In a container the router is not on the same machine.
     let web = directory.join("web.sh");
     let text = std::fs::read_to_string(&web).unwrap().replace("127.0.0.1:$PORT", "0.0.0.0:$PORT");
+    let text = text.replace("exits)", "loud) python3 loud.py & ;;\nexits)");
+    std::fs::write(directory.join("loud.py"), LOUD).unwrap();
     std::fs::write(web, text).unwrap();
     let settings = directory.join("site1/settings.py");
     let text =

@@ -37,6 +37,9 @@ const TURNS: u32 = 40;
 pub enum Refusal {
     /// Somebody else has it, or it is gone: a clause that says who.
     Held(String),
+    /// It is ours, and was not renewed for long: an engine that was away for a while gets it renewed soon, if whoever
+    /// renews it lives.
+    Stale(String),
     /// An engine could not be asked. Nothing is known; asking again is right.
     Unasked(Box<Cause>),
 }
@@ -194,7 +197,7 @@ impl<'a> Lease<'a> {
             let age = engine.now().await?.since(made.record.heartbeat);
             if age.0 >= TTL.0 / 2 {
                 let said = format!("its last heartbeat on {} was {age} ago: nobody renews it", engine.name());
-                return Err(Refusal::Held(said));
+                return Err(Refusal::Stale(said));
             }
             Ok(())
         });
@@ -325,7 +328,7 @@ fn worst(said: Vec<Result<()>>) -> Result<()> {
     for one in said {
         match one {
             Err(Refusal::Held(_)) => return one,
-            Err(Refusal::Unasked(_)) => unasked = one,
+            Err(Refusal::Unasked(_) | Refusal::Stale(_)) => unasked = one,
             Ok(()) => {}
         }
     }

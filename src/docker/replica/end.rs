@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOptionsBuilder};
 
 use super::look;
-use super::start::{find, label};
+use super::start::{found, label};
+use crate::docker::patience::asked;
 use crate::docker::trouble::{Result, cause, status};
 use crate::docker::{Engine, labels};
 use crate::domain::ids::{DeploymentId, EnvironmentName, ReplicaKey};
@@ -33,7 +34,7 @@ pub struct Stopped {
 pub async fn stop(engine: &Engine, project: &str, key: &ReplicaKey) -> Result<Option<Stopped>> {
     let name = labels::replica(project, key);
     let Some(there) =
-        find(engine, &name).await?.filter(|there| label(there, labels::PROJECT) == Some(project))
+        found(engine, &name).await?.filter(|there| label(there, labels::PROJECT) == Some(project))
     else {
         return Ok(None);
     };
@@ -51,7 +52,7 @@ pub async fn stop(engine: &Engine, project: &str, key: &ReplicaKey) -> Result<Op
     // The answer comes when it has ended, which is later than any other answer may come.
     let client = engine.client().clone().with_timeout(patience + KILLED);
     // Also one that has ended: the engine must not start it again after a reboot.
-    match client.stop_container(&name, Some(options)).await {
+    match asked(|| client.stop_container(&name, Some(options.clone()))).await {
         Err(error) if !matches!(status(&error), Some(304 | 404)) => {
             return Err(cause(engine.name(), &format!("{name} could not be stopped"), &error));
         }

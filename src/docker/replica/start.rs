@@ -2,7 +2,6 @@
 //! for.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::models::{
@@ -12,6 +11,7 @@ use bollard::models::{
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
 
 use super::{Wanted, port};
+use crate::docker::patience::asked;
 use crate::docker::trouble::{Result, cause, status};
 use crate::docker::{Engine, labels};
 use crate::domain::ids::ReplicaKey;
@@ -19,10 +19,6 @@ use crate::domain::plan::Cause;
 
 /// How many ports are tried: what else listens on a host is found out only by trying.
 const PORTS: usize = 32;
-/// How often a start is asked for again when the engine did not answer.
-const ASKED: u32 = 5;
-/// Before it is asked again.
-const PAUSE: Duration = Duration::from_secs(2);
 /// How large a container's log may grow on its host, and how many of them are kept: without a bound Docker's own
 /// default fills the disk.
 const LOG_SIZE: &str = "50m";
@@ -36,7 +32,7 @@ const DEFAULT_LOG: &str = "json-file";
 /// When it cannot be, and why: the image is not there, every port is taken, its name is a stranger's.
 pub async fn start(engine: &Engine, wanted: &Wanted) -> Result<Option<u16>> {
     let name = labels::replica(&wanted.project, &wanted.key);
-    if let Some(there) = find(engine, &name).await? {
+    if let Some(there) = found(engine, &name).await? {
         ours(engine, &name, &there, wanted)?;
         let port = label(&there, labels::PORT).and_then(|port| port.parse().ok());
         if wanted.port.is_none() || port.is_some() {
@@ -82,7 +78,7 @@ pub async fn keep(engine: &Engine, project: &str, key: &ReplicaKey) -> Result<()
         }),
         ..Default::default()
     };
-    let done = engine.client().update_container(&name, update).await;
+    let done = asked(|| engine.client().update_container(&name, update.clone())).await;
     done.map_err(|error| {
         cause(engine.name(), &format!("{name} could not be given its restart policy"), &error)
     })
@@ -95,22 +91,13 @@ enum Ran {
 
 /// Starts what is there. A reply that does not come is asked for again: starting what runs changes nothing.
 async fn run(engine: &Engine, name: &str) -> Result<Ran> {
-    let mut asked = 0;
-    loop {
-        asked += 1;
-        let Err(error) = engine.client().start_container(name, None).await else { return Ok(Ran::Yes) };
-        match &error {
-            // 304: it runs already.
-            Error::DockerResponseServerError { status_code: 304, .. } => return Ok(Ran::Yes),
-            Error::DockerResponseServerError { message, .. } if is_port_taken(message) => {
-                return Ok(Ran::PortTaken(message.trim().to_owned()));
-            }
-            Error::DockerResponseServerError { .. } => {
-                return Err(not_started(engine, name, &error));
-            }
-            _ if asked < ASKED => tokio::time::sleep(PAUSE).await,
-            error => return Err(not_started(engine, name, error)),
+    match asked(|| engine.client().start_container(name, None)).await {
+        // 304: it runs already.
+        Ok(()) | Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(Ran::Yes),
+        Err(Error::DockerResponseServerError { message, .. }) if is_port_taken(&message) => {
+            Ok(Ran::PortTaken(message.trim().to_owned()))
         }
+        Err(error) => Err(not_started(engine, name, &error)),
     }
 }
 
@@ -149,7 +136,20 @@ fn taken(engine: &Engine, name: &str, said: &str) -> Box<Cause> {
 
 /// The container of that name; `None` when there is none.
 pub(super) async fn find(engine: &Engine, name: &str) -> Result<Option<ContainerInspectResponse>> {
-    match engine.client().inspect_container(name, None).await {
+    looked_at(engine, name, engine.client().inspect_container(name, None).await)
+}
+
+/// The same, of an engine that is waited for.
+pub(super) async fn found(engine: &Engine, name: &str) -> Result<Option<ContainerInspectResponse>> {
+    looked_at(engine, name, asked(|| engine.client().inspect_container(name, None)).await)
+}
+
+fn looked_at(
+    engine: &Engine,
+    name: &str,
+    said: std::result::Result<ContainerInspectResponse, Error>,
+) -> Result<Option<ContainerInspectResponse>> {
+    match said {
         Ok(there) => Ok(Some(there)),
         Err(error) if status(&error) == Some(404) => Ok(None),
         Err(error) => Err(cause(engine.name(), &format!("{name} could not be looked at"), &error)),
@@ -192,12 +192,14 @@ fn ours(engine: &Engine, name: &str, there: &ContainerInspectResponse, wanted: &
 async fn create(engine: &Engine, wanted: &Wanted, name: &str, port: Option<u16>) -> Result<()> {
     let what = format!("{name} could not be made");
     let options = CreateContainerOptionsBuilder::default().name(name).build();
-    let about = engine.client().info().await.map_err(|error| cause(engine.name(), &what, &error))?;
+    let about =
+        asked(|| engine.client().info()).await.map_err(|error| cause(engine.name(), &what, &error))?;
     let bounded = about.logging_driver.as_deref() == Some(DEFAULT_LOG);
-    match engine.client().create_container(Some(options), body(engine, wanted, port, bounded)).await {
+    let body = body(engine, wanted, port, bounded);
+    match asked(|| engine.client().create_container(Some(options.clone()), body.clone())).await {
         Ok(_) => Ok(()),
         // The reply to an earlier request may have been lost, or somebody was faster.
-        Err(error) if status(&error) == Some(409) => match find(engine, name).await? {
+        Err(error) if status(&error) == Some(409) => match found(engine, name).await? {
             Some(there) => ours(engine, name, &there, wanted),
             None => Err(cause(engine.name(), &what, &error)),
         },
@@ -272,7 +274,7 @@ fn seconds(wanted: &Wanted) -> i64 {
 
 async fn remove(engine: &Engine, name: &str) -> Result<()> {
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
-    match engine.client().remove_container(name, Some(options)).await {
+    match asked(|| engine.client().remove_container(name, Some(options.clone()))).await {
         Err(error) if status(&error) != Some(404) => {
             Err(cause(engine.name(), &format!("{name} could not be removed"), &error))
         }

@@ -31,7 +31,7 @@ pub(super) async fn start(
     secrets: &BTreeMap<String, String>,
 ) -> docker::Result<Option<u16>> {
     let Some(host) = fleet.host(key) else { return Ok(None) };
-    let engine = fleet.engine(host).await?;
+    let engine = fleet.engine_again(host).await?;
     let network = network(&engine, deploy).await?;
     let wanted = wanted(bench, deploy, (replicas, role), key, secrets, network);
     start::start(&engine, &wanted).await
@@ -51,6 +51,8 @@ pub(super) async fn manage(
     let Some(host) = deploy.settings.hosts.first() else {
         return Err(anyhow::anyhow!("{} has no host", deploy.environment).into());
     };
+    // It was there when the image was looked for.
+    Engine::connect_again(host, &deploy.home).await.map_err(Halt::Failed)?;
     let ground = Ground::reach(bench, host, &deploy.project).await?;
     let network = network(ground.engine(), deploy).await.map_err(Halt::Failed)?;
     let argv = ["python", "manage.py"].iter().chain(args).map(|&word| word.to_owned()).collect();

@@ -8,6 +8,7 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use super::{Deploy, count, failed, passed, place};
+use crate::docker::labels;
 use crate::docker::replica::start;
 use crate::domain::health::ReplicaState;
 use crate::domain::ids::ReplicaKey;
@@ -72,12 +73,15 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
     for key in &keys {
         let mut in_a_row = 0;
         let mut last: Option<Answer> = None;
+        let mut silence = Silence::default();
         loop {
             if bench.cancelled() {
                 return Err(Stopped.into());
             }
             let status = fleet.status(key).await;
-            if let Some(cause) = ended(bench, deploy, &fleet, key, &status).await {
+            silence.heard(bench, key, &status);
+            if let Some(mut cause) = ended(bench, deploy, &fleet, key, &status).await {
+                silence.explains(&mut cause);
                 return Ok(failed(cause));
             }
             // An image's own health check is waited for too, where it has one.
@@ -105,7 +109,10 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
             }
             if Instant::now() > until {
                 let last_lines = last_lines(bench, deploy, &fleet, key).await;
-                return Ok(failed(never(deploy, key, &status, last.as_ref(), last_lines)));
+                let mut cause = never(deploy, key, &status, last.as_ref(), last_lines);
+                at_host(&fleet, key, &mut cause);
+                silence.explains(&mut cause);
+                return Ok(failed(cause));
             }
             if in_a_row == 0 {
                 tokio::time::sleep(LOOK).await;
@@ -122,11 +129,71 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, replicas: &Repli
 /// From here on its engine starts a container again by itself.
 async fn keep(deploy: &Deploy, fleet: &Fleet, key: &ReplicaKey) -> Option<Cause> {
     let host = fleet.host(key)?;
-    let kept = match fleet.engine(host).await {
+    let kept = match fleet.engine_again(host).await {
         Ok(engine) => start::keep(&engine, &deploy.project, key).await,
         Err(cause) => Err(cause),
     };
     kept.err().map(|cause| *cause)
+}
+
+/// For how long a replica's engine did not answer: whoever restarts it ends its containers too.
+#[derive(Default)]
+struct Silence {
+    since: Option<Instant>,
+    longest: Duration,
+    why: String,
+}
+
+impl Silence {
+    fn heard(&mut self, bench: &mut Workbench, key: &ReplicaKey, status: &Status) {
+        if status.state != ReplicaState::Unknown {
+            if let Some(since) = self.since.take() {
+                bench.say(&format!("{key} can be asked for again after {}.", millis(since.elapsed())));
+                self.longest = self.longest.max(since.elapsed());
+            }
+            return;
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.longest = self.longest.max(since.elapsed());
+        if let Some(why) = status.waits_for.as_ref().filter(|_| self.why.is_empty()) {
+            bench.say(&format!("{key} cannot be asked for: {why}."));
+            self.why.clone_from(why);
+        }
+    }
+
+    /// An engine that was away is why its container has ended, as a rule.
+    fn explains(&self, cause: &mut Cause) {
+        if self.why.is_empty() {
+            return;
+        }
+        cause.summary = format!(
+            "{}; its engine did not answer for {} before that ({})",
+            cause.summary,
+            millis(self.longest),
+            self.why
+        );
+        cause.cure = format!(
+            "If somebody restarted Docker there, that ended it: deploy again. Otherwise: {}",
+            cause.cure
+        );
+    }
+}
+
+fn millis(time: Duration) -> Millis {
+    Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Says at which host it was, and in which container.
+fn at_host(fleet: &Fleet, key: &ReplicaKey, cause: &mut Cause) {
+    if let Some(host) = fleet.host(key) {
+        cause.expected = format!(
+            "{} (container {} on {})",
+            cause.expected,
+            labels::replica(fleet.project(), key),
+            host.name
+        );
+        cause.summary = cause.summary.replacen(&key.to_string(), &format!("{key} on {}", host.name), 1);
+    }
 }
 
 /// A replica's last lines, the environment's secrets hidden.
@@ -174,14 +241,16 @@ pub(super) async fn ended(
     let last_lines = last_lines(bench, deploy, fleet, key).await;
     if !has_ended {
         let said = status.health_said.clone().unwrap_or_default();
-        return Some(Cause {
+        let mut cause = Cause {
             summary: format!("{key} is unhealthy by its image's own health check: {said}"),
             expected: "healthy".to_owned(),
             measured: said,
             exit_code: None,
             last_lines,
             cure: "See its last lines, and the HEALTHCHECK of the Dockerfile.".to_owned(),
-        });
+        };
+        at_host(fleet, key, &mut cause);
+        return Some(cause);
     }
     let how = status.last_exit.clone().unwrap_or_else(|| {
         if is_container && status.state == ReplicaState::Gone {
@@ -190,14 +259,16 @@ pub(super) async fn ended(
             "nobody knows how".to_owned()
         }
     });
-    Some(Cause {
+    let mut cause = Cause {
         summary: format!("{key} ended: {how}"),
         expected: "a process that goes on running".to_owned(),
         measured: how,
         exit_code: status.exit_code,
         last_lines,
         cure: "Its own last lines say why; its whole log is in the Logs screen.".to_owned(),
-    })
+    };
+    at_host(fleet, key, &mut cause);
+    Some(cause)
 }
 
 fn never(

@@ -26,14 +26,17 @@ mod stop;
 mod verify;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::attempt::Spec;
 use super::fleet::{Fleet, Member};
 use super::lease::{Denied, Lease};
 use super::workbench::{Done, Workbench};
+use crate::docker::patience::PATIENCE;
 use crate::domain::ids::{DeploymentId, EnvironmentName, Epoch, ReplicaKey};
 use crate::domain::plan::{Cause, Output, Replicas, Work};
 use crate::domain::project::Environment;
@@ -106,7 +109,7 @@ impl Deploy {
 pub async fn run(bench: &mut Workbench, work: &Work) -> Result<Done> {
     let deploy = context(bench.spec())?;
     if work.mutates_environment()
-        && let Err(error) = deploy.lease.check(deploy.epoch).await
+        && let Err(error) = has_lease(bench, &deploy).await
     {
         return Ok(Done::failed(lost_lease(&error), Output::default()));
     }
@@ -125,6 +128,26 @@ pub async fn run(bench: &mut Workbench, work: &Work) -> Result<Done> {
         Work::Verify(target) => verify::run(bench, &deploy, target).await,
         Work::Install(_) | Work::Exec(_) | Work::Build(_) | Work::Inspect(_) | Work::MigrateEmpty(_) => {
             anyhow::bail!("{} is no step of a deployment", bench.spec().step.id)
+        }
+    }
+}
+
+/// Whether the deployment has its lease. Engines that were there a moment ago are waited for, and so is the heartbeat
+/// that they missed meanwhile: whoever looks for a lease elsewhere finds it run out no sooner.
+async fn has_lease(bench: &mut Workbench, deploy: &Deploy) -> std::result::Result<(), Denied> {
+    let until = Instant::now() + PATIENCE;
+    let mut told = false;
+    loop {
+        match deploy.lease.check(deploy.epoch).await {
+            Err(Denied::Unasked(why) | Denied::Stale(why))
+                if Instant::now() < until && !bench.cancelled() =>
+            {
+                if !std::mem::replace(&mut told, true) {
+                    bench.say(&format!("The lease cannot be looked at: {why}. Waiting for it."));
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            said => return said,
         }
     }
 }

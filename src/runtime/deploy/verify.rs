@@ -34,6 +34,11 @@ pub(super) async fn run(bench: &mut Workbench, deploy: &Deploy, target: &Target)
         deploy.running.iter().filter(|member| member.release == target.release).collect();
     let fleet = deploy.fleet(&[]);
     for key in of_release.iter().map(|member| &member.key) {
+        if let Some(host) = fleet.host(key)
+            && let Err(cause) = fleet.engine_again(host).await
+        {
+            return Ok(failed(*cause));
+        }
         let status = fleet.status(key).await;
         if status.state != ReplicaState::Up {
             let cause = healthy::ended(bench, deploy, &fleet, key, &status).await;

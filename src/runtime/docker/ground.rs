@@ -30,7 +30,7 @@ impl Ground {
     /// # Errors
     /// Why the engine cannot be reached; or when it cannot be written down.
     pub async fn reach(bench: &mut Workbench, host: &Host, project: &str) -> Result<Self, Halt> {
-        let engine = Engine::connect(host, &bench.work()).await.map_err(Halt::Failed)?;
+        let engine = Engine::connect(host, &bench.spec().home).await.map_err(Halt::Failed)?;
         let attempt = bench.dir().display().to_string();
         let known = bench.services.engines().iter().find(|known| &known.host == host).cloned();
         let on = match known {

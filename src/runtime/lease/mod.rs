@@ -54,6 +54,9 @@ pub enum Denied {
     /// It is somebody else's, or gone: a clause that says who has it.
     #[error("{0}")]
     Held(String),
+    /// It is ours, and was not renewed for long; it may be soon.
+    #[error("{0}")]
+    Stale(String),
     /// It could not be asked for. It may still be ours; asking again is right.
     #[error("{0}")]
     Unasked(String),
@@ -63,6 +66,7 @@ impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Held(who) => Self::Held(who),
+            Refusal::Stale(said) => Self::Stale(said),
             Refusal::Unasked(cause) => Self::Unasked(cause.summary),
         }
     }
