@@ -34,6 +34,7 @@ pub(super) fn settle(
         environment.hosts = hosts(table, runtime, mistakes);
         findings.extend(environment.hosts.iter().filter_map(|host| open_engine(name, host)));
         findings.extend(blind_canary(name, &environment));
+        findings.extend(static_outside(name, &environment));
         settled.insert(EnvironmentName(name.clone()), environment);
     }
     settled
@@ -42,14 +43,6 @@ pub(super) fn settle(
 /// The engines: what is written, else this machine's own; none on the process runtime.
 fn hosts(table: &EnvironmentTable, runtime: RuntimeKind, mistakes: &mut Vec<Mistake>) -> Vec<Host> {
     if runtime == RuntimeKind::Docker {
-        let nginx = table.nginx.as_ref().filter(|nginx| nginx.value.static_files.is_some());
-        if let Some(nginx) = nginx {
-            mistakes.push(Mistake::new(
-                nginx.place,
-                "static_files is for processes: the files of an image are inside of it.".to_owned(),
-                "Leave it out, and let the application serve them (WhiteNoise does).",
-            ));
-        }
         let written = table.hosts.iter().flatten().map(|host| host.value.clone()).collect::<Vec<_>>();
         return if written.is_empty() { vec![Host::usual()] } else { written };
     }
@@ -63,6 +56,18 @@ fn hosts(table: &EnvironmentTable, runtime: RuntimeKind, mistakes: &mut Vec<Mist
         ));
     }
     Vec::new()
+}
+
+/// nginx has no way into an image: a directory that it serves stays empty.
+fn static_outside(name: &str, environment: &Environment) -> Option<Finding> {
+    let Router::Nginx(nginx) = &environment.router else { return None };
+    (!environment.hosts.is_empty() && nginx.static_files.is_some()).then(|| Finding {
+        id: format!("IMAGE-STATIC:{name}"),
+        severity: Severity::Warning,
+        title: format!("static_files of {name} stays empty: the static files of an image are inside of it."),
+        cure: "Leave static_files out, and let the application serve them (WhiteNoise does) through nginx."
+            .into(),
+    })
 }
 
 /// Whoever reaches an engine over plain TCP is root on its machine.

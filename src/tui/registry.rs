@@ -202,7 +202,7 @@ pub const ACTIONS: &[Entry] = &[
     // Its key is that of the findings, where there is a container to look at.
     entry(
         Action::Bundle,
-        &[],
+        &[key('O')],
         RUN,
         "bundle",
         "Write what is known of the step into an archive, redacted: log, container, versions.",

@@ -67,18 +67,24 @@ impl World {
 
     /// The processes of this world: whatever was started with one of its paths.
     fn processes(&self) -> Vec<i32> {
-        let root = self.path();
-        let root = root.as_os_str().as_encoded_bytes();
+        let path = self.path();
+        let root = path.as_os_str().as_encoded_bytes();
         let own = i32::try_from(std::process::id()).unwrap();
         let names = |file: PathBuf| {
             let read = std::fs::read(file).unwrap_or_default();
             read.windows(root.len()).any(|part| part == root)
         };
+        // nginx's workers write their title over both; their logs stay open.
+        let opened = |directory: PathBuf| {
+            let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+            files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|file| file.starts_with(&path))
+        };
         let entries = std::fs::read_dir("/proc").unwrap().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         pids.filter(|pid| {
             let of = Path::new("/proc").join(pid.to_string());
-            *pid != own && is_alive(*pid) && (names(of.join("cmdline")) || names(of.join("environ")))
+            let is_ours = || names(of.join("cmdline")) || names(of.join("environ")) || opened(of.join("fd"));
+            *pid != own && is_alive(*pid) && is_ours()
         })
         .collect()
     }

@@ -214,8 +214,24 @@ impl Dockerd {
 
 impl Drop for Dockerd {
     fn drop(&mut self) {
+        // Those that were made after a restart have addresses that tell nothing of whose they are.
+        let bridges = if self.child.is_some() { self.bridges() } else { Vec::new() };
         self.end(Signal::SIGTERM);
         litter::clean(&self.name, self.number, &self.directory);
+        for bridge in bridges {
+            let _ = Command::new("ip").args(["link", "del", &bridge]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+impl Dockerd {
+    /// The interfaces of its networks, as Docker calls them: by the beginning of the network's id.
+    fn bridges(&self) -> Vec<String> {
+        let url = self.url();
+        let networks = wait(async { client(&url).list_networks(None).await.unwrap_or_default() });
+        let own = networks.into_iter().filter(|network| network.driver.as_deref() == Some("bridge"));
+        let own = own.filter(|network| network.name.as_deref() != Some("bridge"));
+        own.filter_map(|network| Some(format!("br-{}", network.id?.get(..12)?))).collect()
     }
 }
 

@@ -34,13 +34,17 @@ fn a_django_project_keeps_its_stages_and_tests_in_containers() {
     assert!(resolved.project.services.contains_key("postgres"));
     let written = super::tests::resolved(
         "[artifact]\nimage = \"registry.example.com/shop\"\ncollectstatic = true\n[role.web]\ncommand = \"x --bind \
-         127.0.0.1:$PORT\"\nport = 9000\nvolumes = [\"media:/app/media\"]\n[environment.a]\n[environment.b]\nhosts = \
+         127.0.0.1:$PORT\"\nport = 9000\nvolumes = [\"media:/app/media\"]\n[environment.a]\nurl = \"http://a\"\nrouter = { nginx = { include = \"/n\", \
+         static_files = \"/s\" } }\n[environment.b]\nhosts = \
          [\"tcp://10.0.0.5:2375\"]\n",
         &with_dockerfile(everything()),
     );
     assert_eq!(written.project.artifact.runtime(), RuntimeKind::Docker);
     assert!(written.project.artifact.image.as_ref().unwrap().push);
-    assert_eq!(findings(&written), ["ROLE-LOOPBACK:web", "HOST-OPEN:b:10.0.0.5", "IMAGE-COLLECTSTATIC"]);
+    assert_eq!(
+        findings(&written),
+        ["ROLE-LOOPBACK:web", "IMAGE-STATIC:a", "HOST-OPEN:b:10.0.0.5", "IMAGE-COLLECTSTATIC"]
+    );
     let role = &written.project.roles["web"];
     assert_eq!((role.port, role.volumes.as_slice()), (9000, ["media:/app/media".to_owned()].as_slice()));
     assert_eq!(written.project.environments[&"a".into()].hosts, [Host::usual()]);
