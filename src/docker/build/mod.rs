@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`ignore`] | `.dockerignore` |
 //! | [`context`] | the files, as a stream |
-//! | `kit`, [`session`] | BuildKit: its steps, and who hands it secrets |
+//! | `kit`, `session` | BuildKit: its steps, and who hands it secrets |
 //! | `classic` | the builder of old |
 //! | [`said`] | lines on their way to a log, and what failed in which instruction |
 

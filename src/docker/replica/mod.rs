@@ -3,7 +3,7 @@
 //! | file | is |
 //! |---|---|
 //! | [`start`](mod@start) | made and started, at most once, on a port of its own |
-//! | [`port`] | which ports are free there |
+//! | `port` | which ports are free there |
 //! | [`look`] | what became of it |
 //! | [`connections`] | who is still connected to it |
 //! | [`end`] | stopped; removed when nobody wants it any more |
