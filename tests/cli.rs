@@ -293,3 +293,24 @@ fn walk(directory: &Path, prefix: &str, into: &mut Vec<String>) {
         }
     }
 }
+
+#[test]
+fn a_compose_file_is_read_where_there_is_no_configuration_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("compose.yaml"),
+        "services:\n  web:\n    build: .\n    command: gunicorn shop.wsgi\n    ports: [\"8000:8000\"]\n  db:\n    image: \
+         postgres:16\n    environment: { POSTGRES_PASSWORD: hunter2 }\n",
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_towpath"))
+        .args(["check", "--compose"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("[role.web]") && text.contains("[service.db]"), "{text}");
+    assert!(text.contains("# compose.yaml:8: db: the value of POSTGRES_PASSWORD"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}

@@ -18,7 +18,9 @@ pub(super) fn compose(invocation: &mut Invocation, file: Option<PathBuf>) -> Res
     let path = match file {
         Some(file) => file,
         None => {
-            let directory = invocation.location()?.directory();
+            // Who begins with a Compose file has no configuration yet.
+            let start = invocation.start()?;
+            let directory = Location::find(&start).map_or(start, |location| location.directory());
             found(&directory).ok_or_else(|| {
                 let cure = format!("It would be {}; or name it: --compose FILE.", compose::FILES.join(", "));
                 Failure::usage(format!("There is no Compose file in {}.", directory.display()), cure)
