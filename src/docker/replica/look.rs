@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 
-use bollard::container::LogOutput;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
-use bollard::query_parameters::LogsOptionsBuilder;
-use futures_util::StreamExt as _;
 
 use super::start::{find, label};
+use crate::docker::exec::last_words;
 use crate::docker::trouble::{Result, cause};
 use crate::docker::{Engine, labels};
 use crate::domain::health::ReplicaState;
@@ -137,30 +135,11 @@ pub fn timestamp(text: &str) -> Option<Timestamp> {
 
 /// A replica's last lines, oldest first, as they are: not sanitised, not redacted. Empty where they cannot be had.
 pub async fn last_lines(engine: &Engine, project: &str, key: &ReplicaKey, count: usize) -> Vec<u8> {
-    let tail = count.to_string();
-    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&tail).build();
-    let mut stream = engine.client().logs(&labels::replica(project, key), Some(options));
-    let mut lines = Vec::new();
-    while let Some(Ok(output)) = stream.next().await {
-        let (LogOutput::StdErr { message }
-        | LogOutput::StdOut { message }
-        | LogOutput::Console { message }
-        | LogOutput::StdIn { message }) = output;
-        lines.extend_from_slice(&message);
-        if !message.ends_with(b"\n") {
-            lines.push(b'\n');
-        }
-        if lines.len() > LONGEST {
-            break;
-        }
-    }
-    lines
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    last_words(engine, &labels::replica(project, key), count).await
 }
 
-/// How many bytes of last lines are read at most.
-const LONGEST: usize = 1 << 20;
-
-/// Whether any container has our labels for an environment, of whatever state: their names.
+/// The containers that carry all of these labels, of whatever state.
 ///
 /// # Errors
 /// When the engine cannot be asked.
