@@ -68,12 +68,20 @@ async fn shares_are_as_told_and_the_log_says_the_same() {
     let Some(nginx) = Nginx::started("", shares(0)).await else { return };
     for weight in [10_u8, 50] {
         nginx.switch(shares(weight), 2).await;
-        // Confirming asked too, and nginx logs after it has answered: wait until nothing comes any more.
-        let mut tail = Tail::at_end(nginx.settings.access_log.clone().unwrap()).unwrap();
-        let got = Load::of(nginx.port, 4_800).await;
-        let canary = got.by["d2"] as f64 * 100.0 / got.total() as f64;
-        eprintln!("{weight} %: {canary:.1} % of {}", got.total());
-        assert!((canary - f64::from(weight)).abs() <= 5.0, "{weight}: {canary}");
+        // On a busy machine a worker that is on its way out may still take connections, and spreads as it was told before:
+        // a confirmation cannot tell two shares of the same sets apart.
+        let began = Instant::now();
+        let (mut tail, got) = loop {
+            // Confirming asked too, and nginx logs after it has answered: wait until nothing comes any more.
+            let tail = Tail::at_end(nginx.settings.access_log.clone().unwrap()).unwrap();
+            let got = Load::of(nginx.port, 4_800).await;
+            let canary = got.by["d2"] as f64 * 100.0 / got.total() as f64;
+            eprintln!("{weight} %: {canary:.1} % of {}", got.total());
+            if (canary - f64::from(weight)).abs() <= 5.0 {
+                break (tail, got);
+            }
+            assert!(began.elapsed() < LONG, "{weight}: {canary}");
+        };
         let began = Instant::now();
         loop {
             let told = tail.poll().unwrap();
