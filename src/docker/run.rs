@@ -24,6 +24,9 @@ use crate::domain::plan::Cause;
 /// to end, so that the container is removed by then.
 pub const STOP_SECONDS: i32 = 8;
 
+/// How much of the beginning of standard error is kept, bytes: more than init has to say.
+const FIRST_ERROR: usize = 512;
+
 /// What a container runs. The image's entry point is never asked: it may do more than what is said here (start a
 /// server, migrate a database).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,8 +267,9 @@ async fn go<S: Future<Output = ()> + Send>(
         tokio::select! {
             piece = output.next() => match piece {
                 Some(Ok(LogOutput::StdErr { message })) => {
-                    if first_error.is_empty() {
-                        first_error = String::from_utf8_lossy(&message).into_owned();
+                    // init writes its last words in pieces.
+                    if first_error.len() < FIRST_ERROR {
+                        first_error.push_str(&String::from_utf8_lossy(&message));
                     }
                     on(Said::Error(&message));
                 }
