@@ -89,7 +89,7 @@ fn wanted(state: &State, name: &EnvironmentName) -> Wanted {
         hosts,
         under_way: state.under_way(name).map(|(number, _)| number),
         newest: newest.map(|(number, _)| *number),
-        project: state.project.as_ref().map_or_else(String::new, |project| project.name.clone()),
+        project: project_name(state),
     }
 }
 
@@ -126,14 +126,23 @@ pub(super) fn newest_settings(state: &State, environment: &EnvironmentName) -> E
 
 /// Where the lease of an environment lies, by its newest deployment.
 pub(super) fn newest_lease(state: &State, layout: &Layout, environment: &EnvironmentName) -> Lease {
-    let project = state.project.as_ref().map_or("", |project| project.name.as_str());
+    lease_of(state, layout, &newest_settings(state, environment), environment)
+}
+
+/// Where the lease of an environment lies that is set up so.
+pub(super) fn lease_of(
+    state: &State,
+    layout: &Layout,
+    settings: &Environment,
+    environment: &EnvironmentName,
+) -> Lease {
     let home = layout.repository.join(&layout.root);
-    Lease::of(
-        &newest_settings(state, environment),
-        project,
-        environment,
-        (&layout.environment(environment), &home),
-    )
+    Lease::of(settings, &project_name(state), environment, (&layout.environment(environment), &home))
+}
+
+/// The project's name; empty before its configuration was read.
+pub(super) fn project_name(state: &State) -> String {
+    state.project.as_ref().map_or_else(String::new, |project| project.name.clone())
 }
 
 impl Engine {
@@ -157,16 +166,14 @@ impl Engine {
         Whose {
             host: host.clone(),
             home: self.home(),
-            project: self.state.project.as_ref().map_or_else(String::new, |project| project.name.clone()),
+            project: project_name(&self.state),
             environment: environment.clone(),
         }
     }
 
     /// Where the lease of a deployment's environment lies.
     pub(super) fn lease(&self, environment: &EnvironmentName, deployment: DeploymentId) -> Lease {
-        let project = self.state.project.as_ref().map_or("", |project| project.name.as_str());
-        let directory = self.layout.environment(environment);
-        Lease::of(&self.settings_of(deployment), project, environment, (&directory, &self.home()))
+        lease_of(&self.state, &self.layout, &self.settings_of(deployment), environment)
     }
 
     /// Where the lease of an environment lies, by its newest deployment.

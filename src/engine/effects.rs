@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Engine;
+use super::deployments::{lease_of, project_name};
 use super::{log, prepare};
 use crate::domain::command::CommitFacts;
 use crate::domain::decide::Input;
@@ -17,7 +18,6 @@ use crate::domain::state::{DeploymentKind, Run, State};
 use crate::runtime::attempt::{self, Spec};
 use crate::runtime::deploy::{Deploy, observe};
 use crate::runtime::fleet::{Fleet, Member};
-use crate::runtime::lease::Lease;
 use crate::runtime::{OWN_PROGRAM, environment};
 use crate::store::layout::Layout;
 
@@ -215,12 +215,7 @@ fn deployment_spec(state: &State, layout: &Layout, key: &AttemptKey, number: Dep
             serving: release.serving.clone(),
             goes_back: matches!(deployment.kind, DeploymentKind::Rollback { .. }),
             version: release.version.clone(),
-            lease: Lease::of(
-                &deployment.settings,
-                &project_name(state),
-                &deployment.environment,
-                (&directory, &layout.repository.join(&layout.root)),
-            ),
+            lease: lease_of(state, layout, &deployment.settings, &deployment.environment),
             directory,
             root: layout.root.clone(),
             home: layout.repository.join(&layout.root),
@@ -240,10 +235,6 @@ fn engine_members(state: &State, keys: &BTreeSet<ReplicaKey>) -> Vec<Member> {
         Some(Member { key: key.clone(), release: deployment.release, host })
     };
     keys.iter().filter_map(member).collect()
-}
-
-fn project_name(state: &State) -> String {
-    state.project.as_ref().map_or_else(String::new, |project| project.name.clone())
 }
 
 /// The commit of a release, also where its run is forgotten.
